@@ -1,0 +1,36 @@
+# The commands that a newcomer needs. Each makes .venv by itself, and installs only what has changed.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check test-slow clean
+
+demo: .venv/.demo  ## from nothing to a table of three losses, in minutes, without a GPU
+	$(BIN)/opensphere demo
+
+check: .venv/.dev  ## lint, types, fast tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow and not long"
+
+test: .venv/.dev  ## all tests but those of minutes each
+	$(BIN)/python -m pytest -m "not long" --durations=10
+
+test-slow: .venv/.dev  ## those too: training to accuracy, kills
+	$(BIN)/python -m pytest -m long --durations=10
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --constraint constraints.txt --editable '.[report]'
+	touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --constraint constraints.txt --editable '.[report,dev]'
+	touch $@ .venv/.demo

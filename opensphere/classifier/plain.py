@@ -1,0 +1,32 @@
+"""The obvious classifier: one matrix of all scores, all gradients by autograd. The oracle of every other one."""
+
+from torch import Tensor, dtype
+
+from opensphere import sphere
+from opensphere.classifier.classifier import Classifier
+from opensphere.model.head.head import Rows
+
+# The own class is taken out of the others by this logit: finite, so that one class alone is no special case.
+NEVER = -1e30
+
+
+class PlainClassifier(Classifier):
+    """Every class in memory, every score at once: (B, C) numbers several times over. Arguments as `Classifier`."""
+
+    def open(self, labels: Tensor, dtype: dtype) -> tuple[Tensor, Tensor]:
+        centers = self.w.to(dtype).mT
+        if self.head.space == "cosine" and self.head.normalise == "in_graph":
+            centers = sphere.unit(centers)
+        return centers.unflatten(0, (self.num_class, self.head.centers))[labels], centers
+
+    def negatives(self, u: Tensor, handle: Tensor, labels: Tensor, rows: Rows) -> Tensor:
+        cos = (u @ handle.mT).unflatten(1, (self.num_class, self.head.centers)).max(2).values  # (B, C)
+        if self.b is not None:
+            cos = cos + self.b
+        columns = rows.columns()
+        score = self.score(cos, self.head.others(cos, columns))
+        z = rows.scale.unsqueeze(1) * score + rows.bias.unsqueeze(1)
+        z = z.scatter(1, labels.unsqueeze(1), NEVER)
+        if self.head.reduce == "logsumexp":
+            return z.logsumexp(1)
+        return (columns.weight * self.head.negative(z, columns)).sum()

@@ -1,0 +1,119 @@
+"""From a resolved config to the objects of a training: wiring, no maths."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from opensphere import config as cfg
+from opensphere import protocol
+from opensphere.dataset.augment import Augment
+from opensphere.dataset.holdout import hold_out
+from opensphere.engine.checkpoint import load_weights, read_weights
+from opensphere.engine.extract import extract
+from opensphere.engine.parallel import World, pick_precision, threads_per_process
+from opensphere.engine.part import Part
+from opensphere.engine.record import Record
+from opensphere.engine.run import Run
+from opensphere.engine.settings import DataLoader
+from opensphere.error import UserError
+
+
+@dataclass
+class Sets:
+    """The data of a training: the set to learn from, and those to validate on, each with its loader's settings."""
+
+    train: Any
+    loader: DataLoader
+    augment: Augment
+    val: list[tuple[Any, DataLoader]]
+
+
+def build_sets(resolved: cfg.Config, origin: str) -> Sets:
+    """The data sets of a resolved training config.
+
+    Raises:
+        UserError: a list cannot be used, or one class only is there to learn.
+    """
+    data = resolved["data"]
+    train = cfg.build_dataset(data["train"]["dataset"])
+    loader = DataLoader(**data["train"]["dataloader"])
+    augment = dict(data["train"]["augment"])
+    if data["train"]["dataset"].get("test_mode"):
+        augment = {key: 0.0 for key in augment}  # test_mode: the images as they are
+    val: list[tuple[Any, DataLoader]] = []
+    if not hasattr(train, "num_class"):
+        raise UserError(f"{origin}: data.train.dataset: {data['train']['dataset']['type']} has no people to learn")
+    if isinstance(data["val"], dict):
+        wanted = dict(data["val"]["holdout"])
+        metrics = wanted.pop("metrics")
+        train, pairs = hold_out(train, **wanted)
+        pairs.metrics = metrics or pairs.metrics
+        val.append((pairs, DataLoader(**data["val"]["dataloader"])))
+    else:
+        size = train.image_size
+        val += [(cfg.build_dataset(b["dataset"], size), DataLoader(**b["dataloader"])) for b in data["val"]]
+    for dataset, _ in val:
+        protocol.check(dataset)
+    if train.num_class < 2:
+        raise UserError(
+            f"{origin}: data.train: {train.name} holds {train.num_class} person; training needs two or more"
+        )
+    return Sets(train, loader, Augment(**augment), val)
+
+
+def settle_facts(resolved: cfg.Config, num_class: int, feat_dim: int, origin: str) -> None:
+    """Write the facts of a run into its config, as OpenSphere does; a config that says otherwise is an error."""
+    net = resolved["model"]["head"]["net"]
+    for key, fact in (("num_class", num_class), ("feat_dim", feat_dim)):
+        if net.get(key, fact) != fact:
+            raise UserError(f"{origin}: model.head.net.{key} is {net[key]}, but it is {fact} here: leave the key out")
+        net[key] = fact
+
+
+def build_run(resolved: cfg.Config, num_class: int, world: World, origin: str) -> Run:
+    """Backbone, head and optimizers on this rank's device; the same initial weights for the same seed.
+
+    The backbone is drawn before the head, each from its own generator state: heads under comparison share it.
+    """
+    project, parallel = cfg.settings(resolved)
+    if world.device.type == "cpu" and world.size > 1:
+        torch.set_num_threads(threads_per_process(world))
+    blocks = resolved["model"]
+    torch.manual_seed(project.seed)
+    backbone = cfg.build_backbone(**blocks["backbone"]["net"])
+    torch.manual_seed(project.seed + 1)
+    settle_facts(resolved, num_class, backbone.feat_dim, origin)  # type: ignore[arg-type]
+    classifier = cfg.build_head(**blocks["head"]["net"], classifier=blocks["head"]["classifier"])
+    for module, block in ((backbone, blocks["backbone"]), (classifier, blocks["head"])):
+        if block.get("pretrained"):
+            load_weights(module, read_weights(block["pretrained"]), block["pretrained"])
+    backbone = backbone.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = classifier.to(world.device)
+    if world.size > 1:
+        if parallel.sync_bn and world.device.type == "cuda":
+            backbone = torch.nn.SyncBatchNorm.convert_sync_batchnorm(backbone)
+        ids = [world.device.index] if world.device.type == "cuda" else None
+        backbone = DistributedDataParallel(backbone, device_ids=ids)
+    parts = {}
+    for name, module in (("backbone", backbone), ("head", classifier)):
+        optimizer = cfg.build_optimizer(blocks[name]["optimizer"], module.parameters())
+        scheduler = cfg.build_scheduler(blocks[name].get("scheduler"), optimizer)
+        parts[name] = Part(module, optimizer, scheduler, blocks[name]["clip_grad_norm"], replicated=name == "head")
+    return Run(backbone, classifier, parts, world, pick_precision(project.precision, world.device), project.seed)
+
+
+def validator(sets: Sets, record: Record) -> Any:
+    """The function that a training calls to validate: a table of metrics by name of the data set."""
+
+    def validate(run: Run) -> dict[str, dict[str, float]]:
+        results = {}
+        for dataset, loader in sets.val:
+            batch = max(1, loader.batch_size // run.world.size)
+            with record.task(f"validate on {dataset.name}", len(dataset)) as advance:
+                features = extract(run.bare_backbone, dataset, run.world, batch, loader.num_workers, run.dtype, advance)
+            results[dataset.name] = protocol.evaluate(dataset, features)
+        return results
+
+    return validate

@@ -1,0 +1,50 @@
+"""`opensphere train --dry-run`: what a training would cost."""
+
+import torch
+from rich.console import Console
+
+from opensphere import config as cfg
+from opensphere.command.build import build_run, build_sets
+from opensphere.engine.parallel import World
+from opensphere.error import UserError
+from opensphere.model.backbone.cost import count
+
+MEBI = 2**20
+
+
+def print_cost(resolved: cfg.Config, origin: str) -> None:
+    """Build everything, then print the resolved config, parameters, FLOPs an image, and an estimate of the memory.
+
+    Where the training list is not there yet, the number of people is taken from `model.head.net.num_class`.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    num_class = resolved["model"]["head"]["net"].get("num_class")
+    try:
+        sets = build_sets(resolved, origin)
+        data = f"{len(sets.train):,} images of {sets.train.num_class:,} people"
+        num_class = sets.train.num_class
+    except UserError as error:
+        if num_class is None:
+            raise UserError(f"{error} (without the data, give model.head.net.num_class=COUNT to --dry-run)") from error
+        data = f"not here ({error}); {num_class:,} people as given"
+    run = build_run(resolved, num_class, World(0, 1, torch.device("cpu")), origin)
+    cost = count(run.bare_backbone)
+    head = sum(parameter.numel() for parameter in run.classifier.parameters())
+    batch = resolved["data"]["train"]["dataloader"]["batch_size"]
+    # weight, gradient, one momentum; the plain classifier holds cosines, scores, and their gradients
+    weights = 3 * 4 * (cost.parameters + head)
+    logits = 4 * 4 * batch * num_class
+    activations = cost.activation_bytes * batch
+    console.print(cfg.dump(resolved), markup=False)
+    total = (weights + logits + activations) / MEBI
+    split = f"{weights / MEBI:,.0f} weights with gradients and momentum, {activations / MEBI:,.0f} activations in fp32"
+    rows = {
+        "data": data,
+        "backbone": f"{cost.parameters:,} parameters, {cost.flops / 1e9:.3f} GFLOPs an image (forward)",
+        "head": f"{head:,} parameters",
+        "training": f"{resolved['project']['max_iters']:,} updates of {batch:,} images",
+        "work": f"{3 * cost.flops * batch * resolved['project']['max_iters'] / 1e15:,.2f} PFLOPs in all",
+        "memory": f"about {total:,.0f} MiB on one device: {split}, {logits / MEBI:,.0f} scores of the head",
+    }
+    for name, text in rows.items():
+        console.print(f"{name:10} {text}", markup=False)

@@ -1,0 +1,133 @@
+"""`opensphere demo`: several losses on the same images, from the same initial weights, in the same order; one table."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from opensphere import config as cfg
+from opensphere import protocol
+from opensphere.command import train
+from opensphere.command.build import Sets, build_sets
+from opensphere.command.screen import Rows, draw, render_table, write_tables
+from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
+from opensphere.engine.extract import extract
+from opensphere.engine.folder import make_run_folder, versions
+from opensphere.engine.parallel import World, launch
+from opensphere.error import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `demo`."""
+    parser.add_argument(
+        "--config", metavar="FILE", default="config/demo/demo.yml", help="base, test and heads (%(default)s)"
+    )
+    parser.add_argument("--proj_dir", metavar="DIR", default="project/demo", help="where its folder goes (%(default)s)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for the base config: project.max_iters=200")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out the command; returns the exit status.
+
+    Raises:
+        UserError: a config cannot be used.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    began = time.perf_counter()
+    plan = read_plan(Path(arguments.config))
+    config = cfg.load(plan["base"], arguments.overrides)
+    test = cfg.check_test(cfg.load(plan["test"]), plan["test"])
+    first = cfg.check_train(_with_head(config, plan["heads"][0]), plan["base"])
+    folder = make_run_folder(arguments.proj_dir)
+    sets = build_sets(first, plan["base"])
+    size = sets.train.image_size
+    tests = [cfg.build_dataset(block["dataset"], size) for block in test["data"]["test"]]
+    draw([sets.train, *(dataset for dataset, _ in sets.val), *tests], console)
+
+    rows: Rows = [{"": "raw pixels", **measure(tests, [raw_pixels(dataset) for dataset in tests])}]
+    for net in plan["heads"]:
+        resolved = cfg.check_train(_with_head(config, net), plan["base"])
+        resolved["project"]["proj_dir"] = str(folder)
+        outcome = train_one(resolved, sets, plan["base"])
+        if not outcome.finished:
+            return train.INTERRUPTED
+        if len(rows) == 1:
+            rows.append({"": "untrained network", **measure(tests, features_of(None, resolved, tests))})
+        metrics = measure(tests, features_of(outcome.folder, resolved, tests))
+        cost = {"seconds": round(outcome.seconds, 1), "images/s": round(outcome.images_per_second)}
+        rows.append({"": net["type"], **metrics, **cost, "folder": outcome.folder.name})
+    table = render_table("Losses under identical conditions", rows, hidden=("folder",))
+    write_tables(folder, "result", rows, table, versions=versions())
+    console.print(table)
+    names = ", ".join(dataset.name for dataset in tests)
+    console.print(f"ten-fold accuracy in per cent on people never seen in training ({names}): mean ± standard error")
+    console.print(f"{time.perf_counter() - began:,.0f} seconds in all; runs, logs and tables are in {folder}")
+    return 0
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """Read `base` (a training config), `test` (a test config) and `heads` (a list of nets) from a demo file.
+
+    Raises:
+        UserError: a key is missing; names it.
+    """
+    plan = cfg.load_plain(path)
+    for key, kind in (("base", str), ("test", str), ("heads", list)):
+        if not isinstance(plan.get(key), kind) or not plan[key]:
+            raise UserError(f"{path}: {key}: this key is needed")
+    return plan
+
+
+def _with_head(config: cfg.Config, net: dict[str, Any]) -> cfg.Config:
+    head = {**config["model"]["head"], "net": net}
+    return {**config, "model": {**config["model"], "head": head}}
+
+
+def train_one(resolved: cfg.Config, sets: Sets, origin: str) -> train.Outcome:
+    """Train one head on the shared images, in this process."""
+    _, parallel = cfg.settings(resolved)
+    parallel.processes = 1
+    parallel.device_ids = 0 if torch.cuda.is_available() else None
+    return launch(train.worker, parallel, resolved, cfg.dump(resolved), origin, None, sets)
+
+
+def features_of(folder: Path | None, resolved: cfg.Config, tests: list[Any]) -> list[np.ndarray]:
+    """Features of the last weights in a run folder; without a folder, of the network as it was before training."""
+    torch.manual_seed(resolved["project"]["seed"])
+    backbone = cfg.build_backbone(**resolved["model"]["backbone"]["net"])
+    if folder:
+        path = list(find_weights(folder).values())[-1]
+        load_weights(backbone, read_weights(path), path)
+    else:
+        settle_statistics(backbone, tests[0])
+    return [extract(backbone, dataset, World(0, 1, torch.device("cpu")), 256) for dataset in tests]
+
+
+def settle_statistics(backbone: torch.nn.Module, dataset: Any) -> None:
+    """Let BatchNorm see images: a network that never did would look worse than untrained weights are."""
+    from opensphere.dataset.augment import normalise
+
+    images = torch.stack([dataset[index][0] for index in range(min(256, len(dataset)))])
+    backbone.train()
+    with torch.no_grad():
+        for _ in range(20):
+            backbone(normalise(images))
+
+
+def raw_pixels(dataset: Any) -> np.ndarray:
+    """The images themselves as features, (N, H*W*3), less their mean image."""
+    pixels = np.stack([np.asarray(dataset[index][0]).reshape(-1) for index in range(len(dataset))]).astype(np.float32)
+    return pixels - pixels.mean(axis=0)
+
+
+def measure(tests: list[Any], features: list[np.ndarray]) -> dict[str, float]:
+    """The metrics of each test set; with several, their names stand before the columns."""
+    found: dict[str, float] = {}
+    for dataset, values in zip(tests, features, strict=True):
+        prefix = f"{dataset.name} " if len(tests) > 1 else ""
+        found.update({prefix + key: value for key, value in protocol.evaluate(dataset, values).items()})
+    return found

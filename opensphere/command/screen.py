@@ -1,0 +1,74 @@
+"""What the commands show while one waits, and the tables that they print and write."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from opensphere import storage
+
+Rows = list[dict[str, Any]]  # a table: the same keys in each row, in the order of the columns
+
+
+def bar(console: Console) -> Progress:
+    """A progress bar with the time left, gone when it is done; nothing where the output is no terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def draw(datasets: Sequence[Any], console: Console) -> None:
+    """Render the pictures of those sets that are drawn and kept in memory, before anything waits for them."""
+    drawn = [dataset for dataset in datasets if getattr(dataset, "in_memory", False) and hasattr(dataset, "load")]
+    began = time.perf_counter()
+    with bar(console) as progress:
+        for dataset in drawn:
+            task = progress.add_task(f"draw {dataset.name}", total=None)
+            dataset.load(lambda done, total: progress.update(task, completed=done, total=total))  # noqa: B023
+    seconds = time.perf_counter() - began
+    if seconds > 2:
+        count = sum(len(dataset) for dataset in drawn)
+        console.print(f"{count:,} faces drawn in {seconds:.1f} s", highlight=False)
+
+
+def write_tables(folder: Path, name: str, rows: Rows, table: Table, **more: Any) -> None:
+    """Write a table as `<folder>/<name>.txt`, `.csv` and `.json`; `more` goes into the JSON beside its rows."""
+    text = Console(file=io.StringIO(), width=max(80, 16 * len(rows[-1])))
+    text.print(table)
+    storage.write_text(folder / f"{name}.txt", text.file.getvalue())  # type: ignore[attr-defined]
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, list(rows[-1]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    storage.write_text(folder / f"{name}.csv", lines.getvalue())
+    storage.write_text(folder / f"{name}.json", json.dumps({**more, "rows": rows}, indent=2, ensure_ascii=False) + "\n")
+
+
+def render_table(title: str, rows: Rows, hidden: Sequence[str] = ()) -> Table:
+    """A table for a terminal or a text file; a column `X SE` is shown as ± behind the values of X."""
+    keys = [key for key in rows[-1] if key not in hidden and not (key.endswith(" SE") and key[:-3] in rows[-1])]
+    table = Table(title=title)
+    for key in keys:
+        table.add_column(key, justify="right" if isinstance(rows[-1][key], float | int) else "left")
+    for row in rows:
+        table.add_row(*(_cell(row, key) for key in keys))
+    return table
+
+
+def _cell(row: dict[str, Any], key: str) -> str:
+    value = row.get(key, "")
+    text = f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{text} ± {row[key + ' SE']:.2f}" if f"{key} SE" in row else text

@@ -1,0 +1,136 @@
+"""What every set of images is, and how the bytes of an image file become pixels."""
+
+import os
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from opensphere.error import UserError
+
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+class ImageSet(Dataset):
+    """Images of one size, found by index. Labels and pairs are arrays on the sets that have them; they never travel.
+
+    Attributes:
+        name: for tables and file names.
+        image_size: (height, width) of every image that the set gives.
+        in_memory: reading costs next to nothing, so that worker processes would only cost time.
+    """
+
+    in_memory = False
+
+    def __init__(self, name: str, image_size: int | Sequence[int] = 112):
+        self.name = str(name)
+        self.image_size = parse_size(image_size)
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def read(self, index: int) -> np.ndarray:
+        """Image `index`: (height, width, 3) uint8 RGB, contiguous. Raises UserError naming file and line."""
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.from_numpy(self.read(index)), index
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        return [self[index] for index in indices]
+
+
+def parse_size(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) from one number, for a square, or from two. Raises UserError for anything else."""
+    sides = [image_size, image_size] if isinstance(image_size, int) else image_size
+    if (
+        not isinstance(sides, Sequence)
+        or len(sides) != 2
+        or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+    ):
+        raise UserError(f"image_size: {image_size!r} is not a size; give a whole number or [height, width]")
+    return sides[0], sides[1]
+
+
+def parse_metrics(metrics: str | Sequence[str] | None) -> list[str]:
+    """The names of metrics as a list; `["ACC"]` where nothing is given."""
+    if metrics is None:
+        return ["ACC"]
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f"metrics: {metrics!r} is not a list of names; give for example [ACC]")
+    return names
+
+
+def check_folder(data_dir: str | os.PathLike) -> str:
+    """The folder of a set's images as text. Raises UserError where there is no such folder."""
+    folder = os.fspath(data_dir)
+    if not os.path.isdir(folder):
+        raise UserError(f"{folder}: there is no such folder; set data_dir to the folder that holds the images")
+    return folder
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file. Raises UserError naming it."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise UserError(f"{path}: the file does not exist; check data_dir and the list") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: cannot be read: {reason}") from None
+
+
+def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None) -> np.ndarray:
+    """Pixels of an image file's bytes: (height, width, 3) uint8 RGB, contiguous and writable.
+
+    Grey, CMYK and 16-bit images become 8-bit RGB and an alpha channel is dropped. The orientation that a camera noted
+    in EXIF is applied, as OpenCV does by default: a photograph stands upright as it does in a viewer. Other sizes are
+    resized to `image_size` (height, width) without keeping the aspect ratio, by pixel area when the image has more
+    pixels than wanted, else bilinearly; None leaves the size.
+
+    Args:
+        data: the whole file.
+        where: what to call it in an error, for example "faces.txt:7: data/anna/1.jpg".
+
+    Raises:
+        UserError: the file is empty, cut short or no image. OpenCV would fill the missing part of a JPEG with grey.
+    """
+    if not data:
+        raise UserError(f"{where}: the file is empty; download or extract it again")
+    if _cut_short(data):
+        raise UserError(f"{where}: the image is cut short; download or extract it again")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # e.g. more pixels than OpenCV is willing to allocate
+        image = None
+    if image is None:
+        raise UserError(f"{where}: not an image that can be read; replace it or take it out of the set")
+    if image_size is not None and image.shape[:2] != image_size:
+        height, width = image_size
+        fewer = height * width < image.shape[0] * image.shape[1]
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if fewer else cv2.INTER_LINEAR)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _cut_short(data: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end mark. Looks at the last bytes only, unless something follows the image."""
+    if data.startswith(_JPEG_START):
+        return not data.endswith(_JPEG_END) and data.find(_JPEG_END, _first_scan(data)) < 0
+    if data.startswith(_PNG_START):
+        return not data.endswith(_PNG_END) and _PNG_END not in data
+    return False
+
+
+def _first_scan(data: bytes) -> int:
+    """Where the first scan of a JPEG begins: beyond the header segments, whose thumbnails have end marks too."""
+    at = len(_JPEG_START)
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        fill = data[at + 1] == 0xFF  # a marker may be preceded by any number of 0xFF
+        at += 1 if fill else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at

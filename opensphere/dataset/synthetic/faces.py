@@ -1,0 +1,261 @@
+"""The built-in faces as data sets: people to learn from, pairs of unseen people, a folder of files, a sheet to look at."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from opensphere.dataset.holdout import draw_pairs
+from opensphere.dataset.image_set import ImageSet, parse_metrics
+from opensphere.dataset.synthetic.picture import render
+from opensphere.error import UserError
+from opensphere.storage import atomic_path, write_text
+
+UNSEEN = 1_000_000  # the first person of a set of pairs: nobody of a training set, unless that has a million people
+_RENDERED: dict["Album", np.ndarray] = {}  # the last few albums, for all sets of one process that show the same
+_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Album:
+    """Which pictures of which people; picture `index` shows person `index // images`."""
+
+    people: int
+    images: int
+    seed: int
+    first_person: int
+    size: tuple[int, int]
+    nuisance: float
+    hair: bool
+    marks: bool
+
+    def __post_init__(self) -> None:
+        for key, least in (("people", 1), ("images", 1), ("seed", 0), ("first_person", 0), ("nuisance", 0)):
+            if getattr(self, key) < least:
+                raise UserError(f"{key}: {getattr(self, key)} is too small; give {least} or more")
+
+    def __len__(self) -> int:
+        return self.people * self.images
+
+    def read(self, index: int) -> np.ndarray:
+        """Picture `index`, (H, W, 3) uint8 RGB. Raises IndexError outside the album."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"picture {index} of {len(self)}")
+        person, image = divmod(index, self.images)
+        return render(
+            self.seed, self.first_person + person, image, self.size, self.nuisance, hair=self.hair, marks=self.marks
+        )
+
+    def pixels(self, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """All pictures, (N, H, W, 3) uint8; rendered once for all who ask. `progress(done, total)` is called as it goes."""
+        if self not in _RENDERED:
+            pixels = np.empty((len(self), *self.size, 3), np.uint8)
+
+            workers = min(os.cpu_count() or 1, self.people) if len(self) >= 2000 else 0
+            loader = DataLoader(_People(self), batch_size=None, num_workers=workers, worker_init_fn=_single_thread)
+            for person, pictures in enumerate(loader):
+                pixels[person * self.images : (person + 1) * self.images] = pictures.numpy()
+                if progress is not None:
+                    progress((person + 1) * self.images, len(self))
+            while len(_RENDERED) >= _KEPT:
+                del _RENDERED[next(iter(_RENDERED))]
+            _RENDERED[self] = pixels
+        return _RENDERED[self]
+
+
+class _People(Dataset):
+    """An album by person, for worker processes to render."""
+
+    def __init__(self, album: Album):
+        self.album = album
+
+    def __len__(self) -> int:
+        return self.album.people
+
+    def __getitem__(self, person: int) -> Tensor:
+        first = person * self.album.images
+        return torch.from_numpy(np.stack([self.album.read(first + image) for image in range(self.album.images)]))
+
+
+def _single_thread(worker: int) -> None:
+    cv2.setNumThreads(1)  # the workers are the parallelism; and OpenCV's own threads do not survive a fork
+
+
+class SyntheticFaces(ImageSet):
+    """Made-up people to learn from: `people` people with `images` pictures each, in this order.
+
+    Who a person is depends on `seed` and the person's number alone, a picture on its own number besides; so sets of any
+    size and order show the same. The people are numbered `first_person` onwards: disjoint ranges are different people.
+
+    Args:
+        name: for tables and file names.
+        people: number of people, the classes.
+        images: pictures of each.
+        seed: the world that the people live in.
+        first_person: number of the first of them.
+        image_size: side length, or [height, width].
+        nuisance: strength of pose, light, expression, blur, noise, occlusion and crop; 0 none, 1 usual.
+        hair: False shows everybody without hair and beard.
+        marks: False shows everybody without moles and freckles.
+        in_memory: render all pictures at the first access and keep them (people x images x height x width x 3 bytes).
+
+    Attributes:
+        labels: (N,) int64, the class of each picture.
+        names: the name of each class, "person_000000" for person 0.
+
+    Raises:
+        UserError: a number below its least value.
+    """
+
+    def __init__(
+        self,
+        name: str = "faces",
+        people: int = 500,
+        images: int = 20,
+        seed: int = 0,
+        first_person: int = 0,
+        image_size: int | Sequence[int] = 112,
+        nuisance: float = 1.0,
+        hair: bool = True,
+        marks: bool = True,
+        in_memory: bool = True,
+    ):
+        super().__init__(name, image_size)
+        self.album = Album(people, images, seed, first_person, self.image_size, nuisance, hair, marks)
+        self.in_memory = in_memory
+        self.labels = np.repeat(np.arange(people, dtype=np.int64), images)
+        self.names = [f"person_{first_person + person:06d}" for person in range(people)]
+        self._pixels: Tensor | None = None
+
+    @property
+    def num_class(self) -> int:
+        return len(self.names)
+
+    def __len__(self) -> int:
+        return len(self.album)
+
+    def load(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Render all pictures now. `progress(done, total)` is called as it goes."""
+        self._pixels = torch.from_numpy(self.album.pixels(progress))
+
+    def read(self, index: int) -> np.ndarray:
+        if not self.in_memory:
+            return self.album.read(index)
+        if self._pixels is None:
+            self.load()
+        return self._pixels[index].numpy().copy()
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        if not self.in_memory:
+            return [self[index] for index in indices]
+        if self._pixels is None:
+            self.load()
+        return [(self._pixels[index], index) for index in indices]
+
+
+class SyntheticPairs(ImageSet):
+    """Pairs of pictures of made-up people whom no training set has seen: half show one person, half show two.
+
+    Args:
+        people: number of people.
+        images: pictures of each.
+        pairs: number of pairs, the same number of both kinds in each fold.
+        folds: number of folds; no person is in two of them.
+        first_person: number of the first of the people; the default is beyond any training set.
+        metrics: names of what to report; [ACC] if not given.
+        name, seed, image_size, nuisance, hair, marks, in_memory: as for `SyntheticFaces`.
+
+    Attributes:
+        pairs: (P, 2) int64, indices of the set's pictures.
+        is_same: (P,) bool.
+        folds: (P,) int64 from 0.
+        labels: (N,) int64, whose picture each is.
+
+    Raises:
+        UserError: a number below its least value, or too few people or pictures for so many pairs.
+    """
+
+    def __init__(
+        self,
+        name: str = "unseen",
+        people: int = 100,
+        images: int = 10,
+        pairs: int = 6000,
+        folds: int = 10,
+        seed: int = 0,
+        first_person: int = UNSEEN,
+        metrics: str | Sequence[str] | None = None,
+        image_size: int | Sequence[int] = 112,
+        nuisance: float = 1.0,
+        hair: bool = True,
+        marks: bool = True,
+        in_memory: bool = True,
+    ):
+        super().__init__(name, image_size)
+        self.metrics = parse_metrics(metrics)
+        self.faces = SyntheticFaces(
+            name, people, images, seed, first_person, image_size, nuisance, hair, marks, in_memory
+        )
+        self.in_memory = in_memory
+        self.labels = self.faces.labels
+        self.pairs, self.is_same, self.folds = draw_pairs(self.labels, pairs, folds, seed)
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def load(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Render all pictures now. `progress(done, total)` is called as it goes."""
+        self.faces.load(progress)
+
+    def read(self, index: int) -> np.ndarray:
+        return self.faces.read(index)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        return self.faces.__getitems__(indices)
+
+
+def write_folder(
+    faces: SyntheticFaces,
+    out_dir: str | os.PathLike,
+    suffix: str = ".png",
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the pictures as `person_000000/0000.png` and, when all are there, `list.txt` of `path person` lines.
+
+    Args:
+        suffix: ".png", exact, or ".jpg" of quality 95.
+        progress: `progress(done, total)` is called after each person.
+
+    Returns:
+        The path of the list.
+
+    Raises:
+        UserError: the folder cannot be written to, or another suffix.
+    """
+    if suffix not in (".png", ".jpg"):
+        raise UserError(f"suffix {suffix!r}: give .png or .jpg")
+    folder, lines = Path(out_dir), []
+    for index, label in enumerate(faces.labels.tolist()):
+        image = index % faces.album.images
+        path = f"{faces.names[label]}/{image:04d}{suffix}"
+        lines.append(f"{path} {faces.names[label]}\n")
+        code, data = cv2.imencode(suffix, faces.read(index)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        with atomic_path(folder / path) as part:
+            part.write_bytes(data.tobytes())
+        if progress is not None and image + 1 == faces.album.images:
+            progress(index + 1, len(faces))
+    write_text(folder / "list.txt", "".join(lines))
+    return folder / "list.txt"
+
+
+def sheet(faces: SyntheticFaces, people: int = 6, images: int = 8) -> np.ndarray:
+    """A contact sheet of the first people, a person a row: (people * H, images * W, 3) uint8."""
+    people, images = min(people, faces.num_class), min(images, faces.album.images)
+    rows = [[faces.read(person * faces.album.images + image) for image in range(images)] for person in range(people)]
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])

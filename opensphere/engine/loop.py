@@ -1,0 +1,126 @@
+"""The training loop: a step, and what happens beside it, one line each."""
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+
+from opensphere import collective
+from opensphere.dataset.augment import Augment
+from opensphere.dataset.loader import train_loader
+from opensphere.engine import checkpoint
+from opensphere.engine.record import Record
+from opensphere.engine.run import Run, train_step
+from opensphere.engine.settings import DataLoader, Project
+
+Validate = Callable[[Run], dict[str, dict[str, float]]]
+
+
+def train(
+    run: Run,
+    dataset: Any,
+    loader: DataLoader,
+    augment: Augment,
+    project: Project,
+    folder: Path,
+    validate: Validate,
+    record: Record,
+) -> bool:
+    """Train until `project.max_iters` updates are done, or until somebody interrupts.
+
+    Weights named N hold exactly N updates; validation at N comes before update N + 1.
+
+    Returns:
+        True when training reached its end, False when it was interrupted (the checkpoint holds what was done).
+    """
+    stream = train_loader(
+        dataset,
+        batch_size=loader.batch_size,
+        shuffle=loader.shuffle,
+        drop_last=loader.drop_last,
+        seed=run.seed,
+        rank=run.world.rank,
+        world_size=run.world.size,
+        num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory and run.world.device.type == "cuda",
+        start_step=run.step,
+        stop_step=project.max_iters,
+    )
+    labels = torch.from_numpy(np.ascontiguousarray(dataset.labels))
+    batches = iter(stream)
+    models = folder / Path(project.model_dir).name
+    first = run.world.rank == 0
+    run.backbone.train()
+    run.classifier.train()
+    with Interrupt() as interrupt:
+        while True:
+            done = run.step == project.max_iters
+            stop = interrupt.asked_anywhere(run)
+            if done or stop or (run.step % project.checkpoint_intvl == 0 and run.step > 0):  # type: ignore[operator]
+                record.flush()  # a loss that is not finite ends the run here, before it could be saved
+                if done or stop:
+                    record.report()
+                if first:
+                    checkpoint.save_checkpoint(run, folder)
+            if run.step in (project.save_iters or []):
+                record.flush()
+                if first:
+                    checkpoint.save_weights(run, models)
+            if stop and not done:
+                return False
+            if done or (run.step % project.val_intvl == 0 and run.step > 0):
+                record.flush()
+                with record.pause():
+                    record.validation(run.step, validate(run))
+            if done:
+                return True
+            torch.manual_seed(_step_seed(run))  # dropout depends on (seed, step, rank), not on what ran before
+            images, index = next(batches)
+            batch = augment(
+                images.to(run.world.device, non_blocking=True), index, run.seed, run.step // stream.steps_per_epoch
+            )
+            record.step(train_step(run, batch, labels[index]))
+
+
+def _step_seed(run: Run) -> int:
+    return int(np.random.SeedSequence((run.seed, run.step, run.world.rank)).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Interrupt:
+    """While it is open, Ctrl-C (or SIGTERM) asks the loop to stop after the step; a second one stops at once."""
+
+    INTERVAL = 10  # steps between two looks at the other ranks, each a small message
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupt":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) == signal.SIG_IGN:
+                    continue  # the parent of several processes passes it on as the other
+                self.previous[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def asked_anywhere(self, run: Run) -> bool:
+        """Whether to stop now: the same answer on every rank."""
+        if run.world.size == 1:
+            return self.asked
+        if run.step % self.INTERVAL:
+            return False
+        return bool(collective.maximum(torch.tensor(float(self.asked), device=run.world.device)).item())

@@ -1,0 +1,279 @@
+"""What all classifiers share: checks, the layout of their state, heads still to come, several processes."""
+
+import math
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from opensphere import sphere
+from opensphere.classifier import CLASSIFIERS, Classifier, PlainClassifier
+from opensphere.error import UserError
+from opensphere.model.head import ArcFace, CosFace, SoftmaxLoss, SphereFace2
+from opensphere.model.head.head import Head, Rows
+from tests.model.head.material import HEADS, assert_close, assert_golden, plain, problem
+
+# ---------------------------------------------------------------------------------------- checks
+
+
+def test_the_list_of_classifiers() -> None:
+    assert CLASSIFIERS["plain"] is PlainClassifier
+    assert all(issubclass(kind, Classifier) for kind in CLASSIFIERS.values())
+
+
+@pytest.mark.parametrize("label", [-1, 5, 99])
+def test_a_label_that_is_no_class(label: int) -> None:
+    classifier = PlainClassifier(ArcFace(), 4, 5)
+    with pytest.raises(UserError, match=rf"label {label} is no class: num_class is 5, labels go from 0 to 4"):
+        classifier(torch.randn(3, 4), torch.tensor([0, label, 4]))
+
+
+@pytest.mark.parametrize(
+    "features, labels, words",
+    [
+        (
+            torch.randn(3, 5),
+            torch.zeros(3, dtype=torch.long),
+            "features must be floating-point (B, 4), got torch.float32 (3, 5)",
+        ),
+        (torch.randn(3, 4, 1), torch.zeros(3, dtype=torch.long), "features must be floating-point (B, 4)"),
+        (torch.zeros(3, 4, dtype=torch.long), torch.zeros(3, dtype=torch.long), "got torch.int64 (3, 4)"),
+        (torch.randn(3, 4), torch.zeros(2, dtype=torch.long), "labels must be 3 integers, got torch.int64 (2,)"),
+        (torch.randn(3, 4), torch.zeros(3), "labels must be 3 integers, got torch.float32 (3,)"),
+        (torch.randn(0, 4), torch.zeros(0, dtype=torch.long), "the batch is empty"),
+    ],
+)
+def test_shapes_that_do_not_fit(features: Tensor, labels: Tensor, words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        PlainClassifier(ArcFace(), 4, 5)(features, labels)
+
+
+def test_small_integers_are_labels_too() -> None:
+    x, w, y = problem()
+    classifier = plain("ArcFace", 4, 5)
+    assert torch.equal(classifier(x, y.to(torch.int32)), classifier(x, y))
+
+
+def test_sizes() -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        PlainClassifier(ArcFace(), 0, 5)
+    with pytest.raises(UserError, match="SphereFace2: num_class is 7, but the classifier has 5"):
+        PlainClassifier(SphereFace2(7), 4, 5)
+
+
+def test_initial_weights_follow_the_seed() -> None:
+    first, second = [(torch.manual_seed(3), PlainClassifier(ArcFace(), 64, 200))[1] for _ in range(2)]
+    assert torch.equal(first.w, second.w)
+    assert first.w.std().item() == pytest.approx(math.sqrt(2 / 264), rel=0.05)
+    assert first.b is None and not PlainClassifier(SoftmaxLoss(), 4, 5).b.any()
+
+
+# ---------------------------------------------------------------------------------------- the layout
+
+
+def test_the_state_is_flat() -> None:
+    names = {name: set(plain(name, 4, 5).state_dict()) for name in HEADS}
+    assert names["ArcFace"] == {"w"}
+    assert names["SoftmaxLoss"] == {"w", "b"}
+    assert names["SphereFace2 C"] == {"w", "b"}
+    assert names["AdaFace"] == {"w", "batch_mean", "batch_std"}
+    assert names["SphereFaceR_N v0"] == {"w", "margin.iter"}
+    state = plain("SphereFace2 C", 4, 5).state_dict()
+    assert state["w"].shape == (4, 5) and state["b"].shape == (1,)
+    assert plain("SoftmaxLoss", 4, 5).state_dict()["b"].shape == (1, 5)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "head.", "module.head."])
+@pytest.mark.parametrize("name", HEADS)
+def test_state_comes_back(name: str, prefix: str) -> None:
+    """As written, with the prefix of data parallelism, or with the head's entries under `head.`; strictly."""
+    source, target = plain(name, 4, 5), plain(name, 4, 5)
+    x, _, y = problem()
+    for value in source.parameters():
+        value.data.normal_()
+    source(x, y)
+    state = {}
+    for key, value in source.state_dict().items():
+        own = key == "w" or (key == "b" and source.b is not None)
+        state[(prefix.replace("head.", "") if own else prefix) + key] = value.clone()
+    before = dict(state)
+    assert target.load_state_dict(state).missing_keys == []
+    assert state.keys() == before.keys()  # the caller's mapping is left alone
+    source.eval(), target.eval()
+    assert torch.equal(source(x, y), target(x, y))
+
+
+def test_wrong_entries_are_named() -> None:
+    state = plain("SphereFace2 C", 4, 5).state_dict()
+    with pytest.raises(RuntimeError, match="head.b"):
+        plain("SphereFace2 C", 4, 5).load_state_dict({"w": state["w"]})
+    with pytest.raises(RuntimeError, match="surplus"):
+        plain("ArcFace", 4, 5).load_state_dict({"w": state["w"], "surplus": state["w"]})
+
+
+def test_the_state_of_a_part_of_something_larger() -> None:
+    whole = torch.nn.ModuleDict({"classifier": plain("SphereFace2 C", 4, 5)})
+    state = whole.state_dict()
+    assert set(state) == {"classifier.w", "classifier.b"}
+    other = torch.nn.ModuleDict({"classifier": plain("SphereFace2 C", 4, 5)})
+    other["classifier"].head.b.data.fill_(9.0)
+    other.load_state_dict(state)
+    assert torch.equal(other["classifier"].head.b, whole["classifier"].head.b)
+
+
+# ---------------------------------------------------------------------------------------- heads still to come
+
+
+class MarginByNorm(Head):
+    """MagFace's way: the margin depends on the norm, with a gradient, and a term of the norms is added."""
+
+    def prepare(self, norm: Tensor, cos_y: Tensor, labels: Tensor) -> Rows:
+        held = norm.clamp(10.0, 110.0)
+        return Rows(cos_y, scale=64.0, m=(0.8 - 0.45) / (110.0 - 10.0) * (held - 10.0) + 0.45, held=held)
+
+    def target(self, cos_y: Tensor, rows: Rows) -> Tensor:
+        wider = cos_y * torch.cos(rows.m) - sphere.sine(cos_y, 1e-20) * torch.sin(rows.m)
+        return torch.where(cos_y > torch.cos(math.pi - rows.m), wider, cos_y - torch.sin(math.pi - rows.m) * rows.m)
+
+    def penalty(self, norm: Tensor, rows: Rows, points: Tensor) -> Tensor:
+        return 20.0 * (1.0 / rows.held + rows.held / 110.0**2).mean()
+
+
+class HarderOthers(Head):
+    """CurricularFace's way: other classes above the target count more, by a running mean."""
+
+    def __init__(self) -> None:
+        super().__init__(64.0, "full", "in_graph")
+        self.register_buffer("t", torch.zeros(1))
+
+    def prepare(self, norm: Tensor, cos_y: Tensor, labels: Tensor) -> Rows:
+        if self.training:
+            self.t.lerp_(cos_y.detach().mean(), 0.01)
+        return Rows(cos_y, scale=self.s, hard=self.wider(cos_y), t=self.t.clone())
+
+    @staticmethod
+    def wider(cos_y: Tensor) -> Tensor:
+        return cos_y * math.cos(0.5) - sphere.sine(cos_y, 1e-20) * math.sin(0.5)
+
+    def target(self, cos_y: Tensor, rows: Rows) -> Tensor:
+        return torch.where(cos_y > math.cos(math.pi - 0.5), self.wider(cos_y), cos_y - math.sin(math.pi - 0.5) * 0.5)
+
+    def others(self, cos: Tensor, rows: Any) -> Tensor:
+        return torch.where(cos > rows.hard, cos * (rows.t + cos), cos)
+
+
+class OwnPace(Head):
+    """Circle loss, class form: every score has a pace of its own, which carries no gradient."""
+
+    def target(self, cos_y: Tensor, rows: Rows) -> Tensor:
+        return (1.25 - cos_y.detach()).clamp_min(0.0) * (cos_y - 0.75)
+
+    def others(self, cos: Tensor, rows: Any) -> Tensor:
+        return (cos.detach() + 0.25).clamp_min(0.0) * (cos - 0.25)
+
+
+@pytest.mark.parametrize(
+    "case, head",
+    [
+        ("magface", MarginByNorm(64.0, "full", "in_graph")),
+        ("curricularface", HarderOthers()),
+        ("circle_loss", OwnPace(256.0, "full", "in_graph")),
+    ],
+)
+def test_the_interface_carries_other_losses(case: str, head: Head) -> None:
+    """A margin from the norm, a running mean that bends the others, a term of its own: to the golden values."""
+    assert_golden(case, head)
+
+
+class ScaledByTheOthers(Head):
+    """A head that looks at the others first."""
+
+    needs_scan = True
+
+    def rescale(self, rows: Rows, neg: Tensor) -> Rows:
+        assert not neg.requires_grad
+        return Rows(rows.cos_y, scale=neg.mean())
+
+
+def test_a_head_may_look_at_the_others_first() -> None:
+    x, w, y = problem()
+    cos = (x / x.norm(dim=1, keepdim=True)) @ (w / w.norm(dim=0))
+    neg = torch.stack([torch.cat([4.0 * cos[i, : y[i]], 4.0 * cos[i, y[i] + 1 :]]).logsumexp(0) for i in range(7)])
+    classifier = PlainClassifier(ScaledByTheOthers(4.0, "full", "in_graph"), 4, 5).double()
+    classifier.w.data.copy_(w)
+    assert_close(classifier(x, y).detach(), torch.nn.functional.cross_entropy(neg.mean() * cos, y), 1e-12)
+
+
+def test_the_rows_may_weigh_differently() -> None:
+    """A one-vs-all head with weights of its own."""
+
+    class Weighted(Head):
+        reduce = "sum"
+
+        def prepare(self, norm: Tensor, cos_y: Tensor, labels: Tensor) -> Rows:
+            return Rows(cos_y, weight=labels + 1.0)
+
+    x, w, y = problem()
+    cos = (x / x.norm(dim=1, keepdim=True)) @ (w / w.norm(dim=0))
+    target = torch.nn.functional.one_hot(y, 5).double()
+    each = torch.nn.functional.binary_cross_entropy_with_logits(cos, target, reduction="none")
+    classifier = PlainClassifier(Weighted(), 4, 5).double()
+    classifier.w.data.copy_(w)
+    assert_close(classifier(x, y).detach(), ((y + 1.0) * each.sum(1)).sum(), 1e-12)
+
+
+# ---------------------------------------------------------------------------------------- several processes
+
+
+def step(name: str, rows: slice) -> dict[str, Tensor]:
+    """Loss, gradients and buffers after one step on some rows of a fixed batch, beginning from fixed weights."""
+    x, w, y = problem(8, 5, 4)
+    x = x[rows].clone().requires_grad_()
+    torch.manual_seed(0)
+    classifier = plain(name, 4, 5)
+    classifier.w.data.copy_(w)
+    loss = classifier(x, y[rows])
+    (3.7 * loss).backward()
+    grads = {name: value.grad for name, value in classifier.named_parameters()}
+    return {"loss": loss.detach(), "x": x.grad, **grads, **dict(classifier.head.named_buffers(prefix="buffer"))}
+
+
+def member(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    try:
+        torch.save({name: step(name, slice(4 * rank, 4 * rank + 4)) for name in HEADS}, f"{folder}/{rank}.pt")
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_compute_the_loss_of_the_global_batch() -> None:
+    """Loss, gradients and statistics of one process on all rows, in every head, to 1e-10.
+
+    Feature gradients are twice as large on each rank, for the mean that data parallelism takes afterwards.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(member, (folder,), 2)
+        ranks = [torch.load(Path(folder) / f"{rank}.pt") for rank in (0, 1)]
+    for name in HEADS:
+        alone = step(name, slice(None))
+        together = [found[name] for found in ranks]
+        assert_close(torch.cat([found.pop("x") for found in together]) / 2, alone.pop("x"), 1e-10)
+        for found in together:
+            assert found.keys() == alone.keys()
+            for key, value in found.items():
+                assert_close(value.double(), alone[key].double(), 1e-10)
+
+
+def test_a_shared_head_is_not_shared_state() -> None:
+    """Two classifiers keep their own matrices, whatever the head."""
+    first, second = PlainClassifier(CosFace(), 4, 5), PlainClassifier(CosFace(), 4, 5)
+    first.w.data.zero_()
+    assert second.w.any()

@@ -1,0 +1,208 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opensphere.dataset import ClassDataset
+from opensphere.dataset.annotation import write_list
+from opensphere.dataset.image_set import ImageSet
+from opensphere.dataset.loader import GlobalBatches, train_loader
+from opensphere.dataset.loader import test_loader as make_test_loader
+from opensphere.error import UserError
+from tests.dataset.pictures import picture, save
+
+
+@st.composite
+def plans(draw):
+    """Arguments of GlobalBatches for any set, batch and number of ranks that fit together."""
+    world_size = draw(st.integers(1, 4))
+    batch_size = world_size * draw(st.integers(1, 6))
+    drop_last = draw(st.booleans())
+    num_samples = draw(st.integers(batch_size if drop_last else 1, 60))
+    plan = dict(num_samples=num_samples, batch_size=batch_size, drop_last=drop_last)
+    return world_size, plan | dict(shuffle=draw(st.booleans()), seed=draw(st.integers(-3, 2**63)))
+
+
+@given(plans())
+def test_an_epoch_is_a_permutation(plan):
+    _, plan = plan
+    batches = GlobalBatches(**plan)
+    number, size = plan["num_samples"], plan["batch_size"]
+    for epoch in (0, 3):
+        steps = range(epoch * batches.steps_per_epoch, (epoch + 1) * batches.steps_per_epoch)
+        seen = np.concatenate([batches.batch(step) for step in steps])
+        assert all(len(batches.batch(step)) == size for step in steps)
+        if plan["drop_last"]:
+            assert number - size < len(seen) <= number
+            assert len(set(seen.tolist())) == len(seen)
+        else:
+            assert number <= len(seen) < number + size
+            assert sorted(seen[:number].tolist()) == list(range(number))
+            np.testing.assert_array_equal(seen[number:], np.resize(seen[:number], len(seen) - number))
+        if not plan["shuffle"]:
+            np.testing.assert_array_equal(seen, np.arange(len(seen)) % number)
+
+
+@given(plans(), st.integers(0, 30))
+def test_ranks_share_the_batch_of_one_process(plan, step):
+    world_size, plan = plan
+    whole = GlobalBatches(**plan).batch(step)
+    shares = [GlobalBatches(**plan, rank=rank, world_size=world_size).share(step) for rank in range(world_size)]
+    assert {len(share) for share in shares} == {plan["batch_size"] // world_size}
+    np.testing.assert_array_equal(np.concatenate(shares), whole)
+
+
+@given(plans(), st.integers(0, 20), st.integers(0, 10))
+def test_resuming_equals_going_on(plan, start, more):
+    _, plan = plan
+    onwards = list(GlobalBatches(**plan, stop_step=start + more))
+    resumed = GlobalBatches(**plan, start_step=start, stop_step=start + more)
+    assert len(resumed) == more and list(resumed) == onwards[start:]
+
+
+def test_epochs_and_seeds_differ():
+    orders = [GlobalBatches(1000, 10, seed=seed).order(epoch) for seed in (0, 1, 2) for epoch in (0, 1, 2)]
+    for first in range(9):
+        for second in range(first):
+            assert (orders[first] == orders[second]).mean() < 0.02
+
+
+def test_permutations_look_uniform():
+    """Where item 0 lands in many epochs: chi-square with 9 degrees of freedom, 99.99 % below 33.7."""
+    batches = GlobalBatches(10, 5, seed=3)
+    places = np.bincount([int(np.flatnonzero(batches.order(epoch) == 0)[0]) for epoch in range(2000)], minlength=10)
+    assert ((places - 200) ** 2 / 200).sum() < 33.7
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(num_samples=10, batch_size=16), "a batch of 16 is more than the 10 images.*drop_last: false"),
+        (dict(num_samples=99, batch_size=10, world_size=4), "10 images cannot be split evenly over 4 processes; try 8"),
+        (dict(num_samples=99, batch_size=2, world_size=4), "2 images cannot be split evenly over 4 processes; try 4"),
+        (dict(num_samples=99, batch_size=0), "batch_size: 0 is not a number of images"),
+        (dict(num_samples=0, batch_size=1), "the training set is empty"),
+    ],
+)
+def test_impossible_batches(arguments, message):
+    with pytest.raises(UserError, match=message):
+        GlobalBatches(**arguments)
+
+
+def test_a_large_batch_repeats_the_set():
+    batch = GlobalBatches(3, 8, drop_last=False).batch(0)
+    assert np.bincount(batch).tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
+
+
+@pytest.fixture
+def faces(tmp_path):
+    paths = [save(tmp_path / f"{number}.png", number).name for number in range(11)]
+    write_list(tmp_path / "list.txt", ((path, "anna") for path in paths))
+    return ClassDataset("faces", tmp_path, tmp_path / "list.txt", image_size=24)
+
+
+def contents(batches):
+    return [(images.numpy().copy(), index.tolist()) for images, index in batches]
+
+
+@pytest.mark.slow
+def test_workers_change_nothing(faces):
+    arguments = dict(batch_size=4, seed=5, start_step=1, stop_step=7, drop_last=False)
+    expected = GlobalBatches(11, **arguments)
+    for workers in (0, 1, 2):
+        loader = train_loader(faces, num_workers=workers, **arguments)
+        assert len(loader) == 6 and loader.steps_per_epoch == 3
+        found = contents(loader)
+        assert [index for _, index in found] == list(expected)
+        for images, index in found:
+            assert images.shape == (4, 24, 24, 3) and images.dtype == np.uint8
+            for image, number in zip(images, index, strict=True):
+                np.testing.assert_array_equal(image, picture(number))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.integers(0, 9), max_size=20), st.integers(1, 7))
+def test_testing_goes_through_the_indices_in_order(indices, batch_size):
+    found = contents(make_test_loader(Drawn(10), batch_size, indices=np.array(indices, np.int64)))
+    assert [number for _, index in found for number in index] == indices
+    assert all(len(index) == batch_size for _, index in found[:-1])
+    for images, index in found:
+        np.testing.assert_array_equal(images, np.stack([picture(number) for number in index]))
+
+
+def test_testing_without_indices_takes_all(faces):
+    assert [index for _, index in contents(make_test_loader(faces, 4))] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_an_error_arrives_as_it_was_raised(faces, workers):
+    (path := faces.files.full_path(7)) and os.truncate(path, 40)
+    batches = iter(make_test_loader(faces, 4, num_workers=workers))
+    assert next(batches)[1].tolist() == [0, 1, 2, 3]
+    with pytest.raises(UserError) as caught:
+        next(batches)
+    assert str(caught.value).startswith(f"{path.removesuffix('7.png')}list.txt:8: {path}: the image is cut short")
+    assert "\n" not in str(caught.value)
+
+
+FORK = """
+import sys, cv2, numpy as np
+from opensphere.dataset import ItemDataset
+from opensphere.dataset.loader import test_loader
+cv2.setNumThreads(4)
+cv2.resize(np.zeros((4000, 4000, 3), np.uint8), (1500, 1500), interpolation=cv2.INTER_LINEAR)
+loader = test_loader(ItemDataset("items", sys.argv[1], image_size=4000), 4, num_workers=2)
+print(sum(len(images) for images, _ in loader), cv2.getNumThreads())
+"""
+
+
+@pytest.mark.slow
+def test_workers_start_where_opencv_has_threads(tmp_path):
+    save(tmp_path / "1.png", 1)
+    save(tmp_path / "2.png", 2)
+    command = [sys.executable, "-c", FORK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["2", "4"]
+
+
+class Drawn(ImageSet):
+    """Pictures made on the spot, which note the process they were made in."""
+
+    in_memory = True
+
+    def __init__(self, number):
+        super().__init__("drawn", 24)
+        self.number = number
+        self.processes = set()
+
+    def __len__(self):
+        return self.number
+
+    def read(self, index):
+        self.processes.add(os.getpid())
+        return picture(index)
+
+
+def test_sets_in_memory_are_read_without_workers():
+    dataset = Drawn(8)
+    assert len(contents(make_test_loader(dataset, 3, num_workers=2))) == 3
+    assert dataset.processes == {os.getpid()}
+
+
+def test_the_global_generator_is_left_alone(faces):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    contents(train_loader(faces, 4, stop_step=2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_wrong_number_of_workers(faces):
+    with pytest.raises(UserError, match="num_workers: -1"):
+        train_loader(faces, 4, num_workers=-1)
+    with pytest.raises(UserError, match="batch_size: 0"):
+        make_test_loader(faces, 0)
