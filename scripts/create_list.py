@@ -7,6 +7,7 @@ the folder as it was given, so that `data_dir: .` is right where the command was
 """
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -58,8 +59,8 @@ class Folder:
             yield os.path.normpath(os.path.join(self.prefix, image)), name
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
+def arguments(words: list[str] | None) -> argparse.Namespace:
+    """The command line's words as options."""
     parser = argparse.ArgumentParser(prog="create_list.py", description=__doc__.splitlines()[0])
     parser.add_argument("--dataset_dir", metavar="DIR", required=True, help="the folder; images may lie at any depth")
     parser.add_argument("--list_name", metavar="NAME", required=True, help="the list to write, without its .txt")
@@ -71,21 +72,22 @@ def arguments() -> argparse.Namespace:
         "--relative_to", metavar="DIR",
         help="write paths relative to this folder, the data_dir of the config (default: they begin with --dataset_dir)",
     )  # fmt: skip
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def main(options: argparse.Namespace) -> None:
+def create(options: argparse.Namespace) -> None:
     """Write the list, say what is in it.
 
     Raises:
         UserError: no folder, no images, a name that cannot stand in a list, or no place to write to.
     """
     folder = Folder(options.dataset_dir, options.relative_to, options.label)
-    if next(folder.rows(), None) is None:
+    rows = folder.rows()
+    first = next(rows, None)
+    if first is None:
         raise UserError(f"{options.dataset_dir}: holds no images")
-    folder = Folder(options.dataset_dir, options.relative_to, options.label)
     path = f"{options.list_name}.txt"
-    write_list(path, folder.rows())
+    write_list(path, itertools.chain([first], rows))
     data_dir = options.relative_to if options.relative_to is not None else "."
     if options.relative_to is None and os.path.isabs(options.dataset_dir):
         data_dir = "/"
@@ -99,9 +101,15 @@ def main(options: argparse.Namespace) -> None:
         )
 
 
-if __name__ == "__main__":
+def main(words: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
     try:
-        main(arguments())
+        create(arguments(words))
     except UserError as error:
         print(f"create_list.py: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -85,7 +85,7 @@ def _unpack_tar(tar: tarfile.TarFile, folder: Path) -> None:
             tar.extract(member, folder, filter="data")
         except tarfile.FilterError as error:
             raise Refused(str(error)) from None
-        tar.members = []  # millions of images would fill the memory
+        tar.members = []  # type: ignore[attr-defined]  # millions of images would fill the memory
 
 
 def _unpack_zip(archive: zipfile.ZipFile, folder: Path) -> None:
@@ -106,8 +106,8 @@ def _check_path(name: str, what: str) -> None:
 
 
 def move(source: Path, target: Path, last: str = "") -> None:
-    """Move the entries of `source` into `target`, folders into folders of the same name, the entry `last` at the end."""
-    for name in sorted(os.listdir(source), key=lambda name: name == last):
+    """Move the entries of `source` into `target`, folders into those of the same name, the entry `last` at the end."""
+    for name in sorted(os.listdir(source), key=lambda name: (name == last, name)):
         here, there = source / name, target / name
         if here.is_dir() and not here.is_symlink() and there.is_dir():
             move(here, there)

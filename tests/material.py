@@ -74,7 +74,7 @@ def tiny_config(folder: Path, **project: Any) -> dict[str, Any]:
         },
         "model": {
             "base": {
-                "optimizer": {"type": "SGD", "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
+                "optimizer": {"type": "SGD", "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4},
                 "scheduler": {"type": "MultiStepLR", "milestones": [8, 12], "gamma": 0.1},
             },
             "backbone": {"net": {"type": "sfnet4", "out_channel": 16, "width": 0.125}},

@@ -49,7 +49,7 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
         wanted = dict(data["val"]["holdout"])
         metrics = wanted.pop("metrics")
         train, pairs = hold_out(train, **wanted)
-        pairs.metrics = metrics or pairs.metrics
+        pairs.metrics = metrics or (["ACC10", "ACC10 SE", "ACC"] if wanted["folds"] else ["ACC"])
         val.append((pairs, DataLoader(**data["val"]["dataloader"])))
     else:
         size = train.image_size

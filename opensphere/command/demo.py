@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from opensphere import config as cfg
 from opensphere import protocol
 from opensphere.command import train
 from opensphere.command.build import Sets, build_sets
-from opensphere.command.screen import Rows, draw, render_table, write_tables
+from opensphere.command.screen import Rows, draw, make_console, render_table, write_tables
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
 from opensphere.engine.folder import make_run_folder, versions
@@ -36,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: a config cannot be used.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     began = time.perf_counter()
     plan = read_plan(Path(arguments.config))
     config = cfg.load(plan["base"], arguments.overrides)
@@ -48,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     tests = [cfg.build_dataset(block["dataset"], size) for block in test["data"]["test"]]
     draw([sets.train, *(dataset for dataset, _ in sets.val), *tests], console)
 
-    rows: Rows = [{"": "raw pixels", **measure(tests, [raw_pixels(dataset) for dataset in tests])}]
+    rows: Rows = [{"model": "raw pixels", **measure(tests, [raw_pixels(dataset) for dataset in tests])}]
     for net in plan["heads"]:
         resolved = cfg.check_train(_with_head(config, net), plan["base"])
         resolved["project"]["proj_dir"] = str(folder)
@@ -56,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
         if not outcome.finished:
             return train.INTERRUPTED
         if len(rows) == 1:
-            rows.append({"": "untrained network", **measure(tests, features_of(None, resolved, tests))})
+            rows.append({"model": "untrained network", **measure(tests, features_of(None, resolved, tests))})
         metrics = measure(tests, features_of(outcome.folder, resolved, tests))
         cost = {"seconds": round(outcome.seconds, 1), "images/s": round(outcome.images_per_second)}
-        rows.append({"": net["type"], **metrics, **cost, "folder": outcome.folder.name})
+        rows.append({"model": net["type"], **metrics, **cost, "folder": outcome.folder.name})
     table = render_table("Losses under identical conditions", rows, hidden=("folder",))
     write_tables(folder, "result", rows, table, versions=versions())
     console.print(table)

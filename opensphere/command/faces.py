@@ -3,9 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
-from opensphere.command.screen import bar
+from opensphere.command.screen import bar, make_console
 from opensphere.dataset.synthetic import SyntheticFaces, write_folder
 
 
@@ -33,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         nuisance=arguments.nuisance,
         in_memory=False,
     )
-    with bar(Console()) as progress:
+    with bar(make_console()) as progress:
         task = progress.add_task("write faces", total=len(dataset))
         write_folder(dataset, arguments.out, progress=lambda done, total: progress.update(task, completed=done))
     out = Path(arguments.out)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -15,6 +16,14 @@ from rich.table import Table
 from opensphere import storage
 
 Rows = list[dict[str, Any]]  # a table: the same keys in each row, in the order of the columns
+
+
+def make_console(quiet: bool = False) -> Console:
+    """A console; where the output is no terminal, wide enough for our tables."""
+    console = Console(quiet=quiet, highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    return console
 
 
 def bar(console: Console) -> Progress:
@@ -46,7 +55,7 @@ def draw(datasets: Sequence[Any], console: Console) -> None:
 
 def write_tables(folder: Path, name: str, rows: Rows, table: Table, **more: Any) -> None:
     """Write a table as `<folder>/<name>.txt`, `.csv` and `.json`; `more` goes into the JSON beside its rows."""
-    text = Console(file=io.StringIO(), width=max(80, 16 * len(rows[-1])))
+    text = Console(file=io.StringIO(), width=max(120, 16 * len(rows[-1])))
     text.print(table)
     storage.write_text(folder / f"{name}.txt", text.file.getvalue())  # type: ignore[attr-defined]
     lines = io.StringIO()
@@ -60,9 +69,10 @@ def write_tables(folder: Path, name: str, rows: Rows, table: Table, **more: Any)
 def render_table(title: str, rows: Rows, hidden: Sequence[str] = ()) -> Table:
     """A table for a terminal or a text file; a column `X SE` is shown as ± behind the values of X."""
     keys = [key for key in rows[-1] if key not in hidden and not (key.endswith(" SE") and key[:-3] in rows[-1])]
-    table = Table(title=title)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for key in keys:
-        table.add_column(key, justify="right" if isinstance(rows[-1][key], float | int) else "left")
+        number = isinstance(rows[-1][key], float | int)
+        table.add_column(key.replace("=", "\n"), justify="right" if number else "left", no_wrap=number)
     for row in rows:
         table.add_row(*(_cell(row, key) for key in keys))
     return table

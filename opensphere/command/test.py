@@ -9,7 +9,7 @@ from rich.console import Console
 
 from opensphere import config as cfg
 from opensphere import protocol
-from opensphere.command.screen import Rows, bar, draw, render_table, write_tables
+from opensphere.command.screen import Rows, bar, draw, make_console, render_table, write_tables
 from opensphere.command.train import wait_until
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
@@ -49,14 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def worker(world: World, resolved: cfg.Config, folders: list[Path]) -> None:
     """One process of a test; the first writes the tables."""
-    console = Console(quiet=world.rank > 0)
+    console = make_console(quiet=world.rank > 0)
     for folder in folders:
         for dataset, rows in test_folder(folder, resolved, world, console):
             if world.rank == 0:
                 table = render_table(f"{folder.name} on {dataset.name}", rows)
                 write_tables(folder, dataset.name, rows, table, dataset=dataset.name)
                 console.print(table)
-                console.print(f"written: {folder / dataset.name}.txt, .csv, .json", highlight=False, markup=False)
+                console.print(f"written: {folder / dataset.name}.txt, .csv, .json", markup=False, soft_wrap=True)
 
 
 def test_folder(folder: Path, resolved: cfg.Config, world: World, console: Console) -> Any:

@@ -2,8 +2,17 @@
 
 from opensphere.dataset.class_set import ClassDataset
 from opensphere.dataset.folder import FolderDataset
+from opensphere.dataset.ijb import IJBDataset
 from opensphere.dataset.item import ItemDataset
 from opensphere.dataset.pair import PairDataset
 from opensphere.dataset.synthetic import SyntheticFaces, SyntheticPairs
 
-__all__ = ["ClassDataset", "FolderDataset", "ItemDataset", "PairDataset", "SyntheticFaces", "SyntheticPairs"]
+__all__ = [
+    "ClassDataset",
+    "FolderDataset",
+    "IJBDataset",
+    "ItemDataset",
+    "PairDataset",
+    "SyntheticFaces",
+    "SyntheticPairs",
+]

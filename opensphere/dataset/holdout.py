@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from opensphere.dataset.image_set import ImageSet
+from opensphere.dataset.image_set import ImageSet, parse_metrics
 from opensphere.dataset.pair import successive_folds
 from opensphere.error import UserError
 
@@ -55,7 +55,7 @@ class DrawnPairs(ImageSet):
         dataset: has `labels`.
         pairs, folds, seed: as `draw_pairs`; None folds: one draw from everybody.
         name: for tables and file names; the set's own if not given.
-        metrics: names of what to report; [ACC] if not given.
+        metrics: names of what to report; all that the set allows if not given.
 
     Attributes:
         pairs: (P, 2) int64, indices of this set's images, which are those that appear in a pair.
@@ -75,7 +75,7 @@ class DrawnPairs(ImageSet):
         super().__init__(dataset.name if name is None else name, dataset.image_size)
         self.dataset = dataset
         self.in_memory = dataset.in_memory
-        self.metrics = list(metrics or ["ACC"])
+        self.metrics = parse_metrics(metrics)
         drawn, self.is_same, fold = draw_pairs(dataset.labels, pairs, folds or 1, seed)
         self.folds = None if folds is None else fold
         self.indices, positions = np.unique(drawn, return_inverse=True)

@@ -57,9 +57,9 @@ def parse_size(image_size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def parse_metrics(metrics: str | Sequence[str] | None) -> list[str]:
-    """The names of metrics as a list; `["ACC"]` where nothing is given."""
+    """The names of metrics as a list; none, where nothing is given, stands for all that the set allows."""
     if metrics is None:
-        return ["ACC"]
+        return []
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     if not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"metrics: {metrics!r} is not a list of names; give for example [ACC]")

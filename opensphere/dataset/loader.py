@@ -131,7 +131,8 @@ class SuccessiveBatches:
 class Batches:
     """The batches of a set, read ahead by worker processes: (images (B, H, W, 3) uint8, index (B,) int64) each.
 
-    What can go wrong in a worker reaches the caller as the UserError that it was.
+    What can go wrong in a worker reaches the caller as the UserError that it was. The workers live as long as an
+    iteration, which in training is the whole run, and end with it, however it ends.
 
     Attributes:
         sampler: says which images make a batch.
@@ -155,7 +156,6 @@ class Batches:
             collate_fn=_as_it_is,
             pin_memory=pin_memory and torch.cuda.is_available(),
             worker_init_fn=single_thread,
-            persistent_workers=workers > 0,
             generator=torch.Generator(),  # of its own: the global one belongs to the model
         )
 
@@ -165,7 +165,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in start_workers(self._loader):
             if isinstance(batch, UserError):
-                raise batch
+                raise UserError(str(batch))
             images, index = batch
             yield images, index
 

@@ -20,7 +20,7 @@ class PairDataset(ImageSet):
         name: for tables and file names.
         data_dir: the folder that paths are relative to.
         ann_path: the list.
-        metrics: names of what to report; [ACC] if not given.
+        metrics: names of what to report; all that the set allows if not given.
         folds: a number of folds of successive pairs; None for no folds; "auto" for ten folds if the list looks made
             for them (see `find_folds`).
         image_size: side length, or [height, width].

@@ -115,7 +115,7 @@ def test_hold_out_parts_people():
         assert dataset.names[dataset.labels[source]] == train.names[train.labels[index]]
         np.testing.assert_array_equal(train.read(index), picture(source))
     check(pairs.dataset.labels[pairs.indices], pairs.pairs, pairs.is_same, pairs.folds, 20, 2)
-    assert (pairs.name, pairs.metrics, pairs.image_size) == ("people_holdout", ["ACC"], (24, 24))
+    assert (pairs.name, pairs.metrics, pairs.image_size) == ("people_holdout", [], (24, 24))
     assert (train.name, train.image_size) == ("people", (24, 24))
 
 

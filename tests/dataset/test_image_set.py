@@ -128,7 +128,7 @@ def test_sizes():
 
 
 def test_metrics():
-    assert parse_metrics(None) == ["ACC"]
+    assert parse_metrics(None) == []
     assert parse_metrics("EER") == ["EER"]
     assert parse_metrics(("ACC", "AUC")) == ["ACC", "AUC"]
     for wrong in ([], [1]):

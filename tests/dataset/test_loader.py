@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -148,6 +149,16 @@ def test_an_error_arrives_as_it_was_raised(faces, workers):
         next(batches)
     assert str(caught.value).startswith(f"{path.removesuffix('7.png')}list.txt:8: {path}: the image is cut short")
     assert "\n" not in str(caught.value)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_iteration(faces):
+    batches = iter(train_loader(faces, 4, num_workers=2))
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    del batches
+    assert not multiprocessing.active_children()
 
 
 FORK = """

@@ -21,7 +21,7 @@ def test_images_are_unique_and_in_order_of_appearance(tmp_path):
     assert len(dataset) == 3 and [dataset.path(index) for index in range(3)] == ["b.png", "a.png", "c d.png"]
     assert dataset.pairs.tolist() == [[0, 1], [2, 0], [1, 1]] and dataset.pairs.dtype == np.int64
     assert dataset.is_same.tolist() == [True, False, False] and dataset.is_same.dtype == bool
-    assert dataset.folds is None and dataset.metrics == ["ACC"]
+    assert dataset.folds is None and dataset.metrics == []
     np.testing.assert_array_equal(dataset.read(2), picture(2))
     np.testing.assert_array_equal(dataset.read(0), picture(1))
 

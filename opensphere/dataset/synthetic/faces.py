@@ -1,90 +1,23 @@
-"""The built-in faces as data sets: people to learn from, pairs of unseen people, a folder of files, a sheet to look at."""
+"""The built-in faces as data sets: people to learn from, pairs of unseen people, a folder of files, a sheet."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from opensphere.dataset.annotation import write_list
 from opensphere.dataset.holdout import draw_pairs
 from opensphere.dataset.image_set import ImageSet, parse_metrics
-from opensphere.dataset.synthetic.picture import render
+from opensphere.dataset.synthetic.album import Album, Progress
 from opensphere.error import UserError
-from opensphere.storage import atomic_path, write_text
+from opensphere.storage import atomic_path
 
-UNSEEN = 1_000_000  # the first person of a set of pairs: nobody of a training set, unless that has a million people
-_RENDERED: dict["Album", np.ndarray] = {}  # the last few albums, for all sets of one process that show the same
-_KEPT = 4
-
-
-@dataclass(frozen=True)
-class Album:
-    """Which pictures of which people; picture `index` shows person `index // images`."""
-
-    people: int
-    images: int
-    seed: int
-    first_person: int
-    size: tuple[int, int]
-    nuisance: float
-    hair: bool
-    marks: bool
-
-    def __post_init__(self) -> None:
-        for key, least in (("people", 1), ("images", 1), ("seed", 0), ("first_person", 0), ("nuisance", 0)):
-            if getattr(self, key) < least:
-                raise UserError(f"{key}: {getattr(self, key)} is too small; give {least} or more")
-
-    def __len__(self) -> int:
-        return self.people * self.images
-
-    def read(self, index: int) -> np.ndarray:
-        """Picture `index`, (H, W, 3) uint8 RGB. Raises IndexError outside the album."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"picture {index} of {len(self)}")
-        person, image = divmod(index, self.images)
-        return render(
-            self.seed, self.first_person + person, image, self.size, self.nuisance, hair=self.hair, marks=self.marks
-        )
-
-    def pixels(self, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """All pictures, (N, H, W, 3) uint8; rendered once for all who ask. `progress(done, total)` is called as it goes."""
-        if self not in _RENDERED:
-            pixels = np.empty((len(self), *self.size, 3), np.uint8)
-
-            workers = min(os.cpu_count() or 1, self.people) if len(self) >= 2000 else 0
-            loader = DataLoader(_People(self), batch_size=None, num_workers=workers, worker_init_fn=_single_thread)
-            for person, pictures in enumerate(loader):
-                pixels[person * self.images : (person + 1) * self.images] = pictures.numpy()
-                if progress is not None:
-                    progress((person + 1) * self.images, len(self))
-            while len(_RENDERED) >= _KEPT:
-                del _RENDERED[next(iter(_RENDERED))]
-            _RENDERED[self] = pixels
-        return _RENDERED[self]
-
-
-class _People(Dataset):
-    """An album by person, for worker processes to render."""
-
-    def __init__(self, album: Album):
-        self.album = album
-
-    def __len__(self) -> int:
-        return self.album.people
-
-    def __getitem__(self, person: int) -> Tensor:
-        first = person * self.album.images
-        return torch.from_numpy(np.stack([self.album.read(first + image) for image in range(self.album.images)]))
-
-
-def _single_thread(worker: int) -> None:
-    cv2.setNumThreads(1)  # the workers are the parallelism; and OpenCV's own threads do not survive a fork
+UNSEEN = 1_000_000  # the first person of a set of pairs: a stranger to every training set of fewer people
+_QUALITY: dict[str, list[int]] = {".png": [], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
 
 
 class SyntheticFaces(ImageSet):
@@ -110,7 +43,7 @@ class SyntheticFaces(ImageSet):
         names: the name of each class, "person_000000" for person 0.
 
     Raises:
-        UserError: a number below its least value.
+        UserError: a value of the wrong kind or below its least.
     """
 
     def __init__(
@@ -140,23 +73,20 @@ class SyntheticFaces(ImageSet):
     def __len__(self) -> int:
         return len(self.album)
 
-    def load(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Render all pictures now. `progress(done, total)` is called as it goes."""
-        self._pixels = torch.from_numpy(self.album.pixels(progress))
+    def load(self, progress: Progress | None = None) -> Tensor:
+        """All pictures, (N, H, W, 3) uint8; renders them if nobody did yet, and calls `progress(done, total)`."""
+        if self._pixels is None:
+            self._pixels = torch.from_numpy(self.album.pixels(progress))
+        return self._pixels
 
     def read(self, index: int) -> np.ndarray:
-        if not self.in_memory:
-            return self.album.read(index)
-        if self._pixels is None:
-            self.load()
-        return self._pixels[index].numpy().copy()
+        return self.load()[index].numpy().copy() if self.in_memory else self.album.read(index)
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         if not self.in_memory:
             return [self[index] for index in indices]
-        if self._pixels is None:
-            self.load()
-        return [(self._pixels[index], index) for index in indices]
+        pixels = self.load()
+        return [(pixels[index], index) for index in indices]
 
 
 class SyntheticPairs(ImageSet):
@@ -165,10 +95,10 @@ class SyntheticPairs(ImageSet):
     Args:
         people: number of people.
         images: pictures of each.
-        pairs: number of pairs, the same number of both kinds in each fold.
-        folds: number of folds; no person is in two of them.
+        pairs: number of pairs, a multiple of 2 x folds: as many of one person as of two in each fold.
+        folds: number of folds; no person is in two of them where there are enough people.
         first_person: number of the first of the people; the default is beyond any training set.
-        metrics: names of what to report; [ACC] if not given.
+        metrics: names of what to report; all that the set allows if not given.
         name, seed, image_size, nuisance, hair, marks, in_memory: as for `SyntheticFaces`.
 
     Attributes:
@@ -178,7 +108,7 @@ class SyntheticPairs(ImageSet):
         labels: (N,) int64, whose picture each is.
 
     Raises:
-        UserError: a number below its least value, or too few people or pictures for so many pairs.
+        UserError: a value of the wrong kind or below its least, or too few people or pictures for so many pairs.
     """
 
     def __init__(
@@ -209,9 +139,9 @@ class SyntheticPairs(ImageSet):
     def __len__(self) -> int:
         return len(self.faces)
 
-    def load(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Render all pictures now. `progress(done, total)` is called as it goes."""
-        self.faces.load(progress)
+    def load(self, progress: Progress | None = None) -> Tensor:
+        """As `SyntheticFaces.load`."""
+        return self.faces.load(progress)
 
     def read(self, index: int) -> np.ndarray:
         return self.faces.read(index)
@@ -221,10 +151,7 @@ class SyntheticPairs(ImageSet):
 
 
 def write_folder(
-    faces: SyntheticFaces,
-    out_dir: str | os.PathLike,
-    suffix: str = ".png",
-    progress: Callable[[int, int], None] | None = None,
+    faces: SyntheticFaces, out_dir: str | os.PathLike, suffix: str = ".png", progress: Progress | None = None
 ) -> Path:
     """Write the pictures as `person_000000/0000.png` and, when all are there, `list.txt` of `path person` lines.
 
@@ -239,23 +166,23 @@ def write_folder(
         UserError: the folder cannot be written to, or another suffix.
     """
     if suffix not in (".png", ".jpg"):
-        raise UserError(f"suffix {suffix!r}: give .png or .jpg")
-    folder, lines = Path(out_dir), []
+        raise UserError(f"suffix: {suffix!r} is not a format for this; give .png or .jpg")
+    folder, rows = Path(out_dir), []
     for index, label in enumerate(faces.labels.tolist()):
         image = index % faces.album.images
         path = f"{faces.names[label]}/{image:04d}{suffix}"
-        lines.append(f"{path} {faces.names[label]}\n")
-        code, data = cv2.imencode(suffix, faces.read(index)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        _, data = cv2.imencode(suffix, cv2.cvtColor(faces.read(index), cv2.COLOR_RGB2BGR), _QUALITY[suffix])
         with atomic_path(folder / path) as part:
             part.write_bytes(data.tobytes())
+        rows.append((path, faces.names[label]))
         if progress is not None and image + 1 == faces.album.images:
             progress(index + 1, len(faces))
-    write_text(folder / "list.txt", "".join(lines))
+    write_list(folder / "list.txt", rows)
     return folder / "list.txt"
 
 
 def sheet(faces: SyntheticFaces, people: int = 6, images: int = 8) -> np.ndarray:
-    """A contact sheet of the first people, a person a row: (people * H, images * W, 3) uint8."""
+    """A contact sheet of the set's first people, a person a row: (people * H, images * W, 3) uint8 RGB."""
     people, images = min(people, faces.num_class), min(images, faces.album.images)
     rows = [[faces.read(person * faces.album.images + image) for image in range(images)] for person in range(people)]
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])

@@ -16,7 +16,6 @@ from opensphere.dataset.synthetic.surroundings import backdrop, paint_cover
 EYES_Y, EYES_X, UNIT = 52.5, 56.0, 0.93  # of a picture of 112: where the eyes lie and pixels to a face unit
 MIDDLE_Y = 18.0  # between eyes and mouth: what the crop is aligned to
 DEPTH_0 = 0.9 * relief.DEPTH / relief.STEP  # and its depth
-_NO_SECOND = np.empty(0, np.float32)  # cv2.remap takes two maps, or one that holds both
 _LEVELS = np.arange(256)[None, :, None] / 180
 
 
@@ -81,16 +80,22 @@ def _look_up(subject: Portrait, shot: Shot, scale: float, height: int, width: in
     x_depth, y_depth = -sy / cy, sp * (cy + sy * sy / cy) / cp
     x_flat -= relief.COLUMN_0 + DEPTH_0 * x_depth
     y_flat -= relief.ROW_0 + DEPTH_0 * y_depth - MIDDLE_Y / relief.STEP
-    places = np.dstack([x_flat, y_flat])
+    places: np.ndarray = np.dstack([x_flat, y_flat])
     for _ in range(3):
-        z = cv2.remap(subject.depth, places, _NO_SECOND, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        places = cv2.merge([x_flat + x_depth * z, y_flat + y_depth * z])
+        z = _sample(subject.depth, places, cv2.BORDER_REPLICATE)
+        places[..., 0] = x_flat + x_depth * z
+        places[..., 1] = y_flat + y_depth * z
     if shot.jaw_drop or shot.brow_raise:
         y = places[..., 1] * relief.STEP + relief.Y[0]
         y -= 3.5 * shot.jaw_drop * np.minimum(np.maximum((y - p.mouth_y) * 0.2, 0), 1)
         y += shot.brow_raise * np.exp(-0.02 * np.square(y - (p.brow_y - 2)))
         places[..., 1] = (y - relief.Y[0]) / relief.STEP
     return places
+
+
+def _sample(image: np.ndarray, places: np.ndarray, border: int) -> np.ndarray:
+    """`image` at `places` (h, w, 2), columns and rows, interpolated."""
+    return cv2.remap(image, places, None, cv2.INTER_LINEAR, borderMode=border)  # type: ignore[call-overload]
 
 
 def _cell(height: int) -> int:
@@ -105,9 +110,9 @@ def _compose(out: np.ndarray, canvas: Canvas, subject: Portrait, shot: Shot, pla
     where = _enlarge(places, height, width)
     where *= step
     where += (step - 1) / 2
-    head = cv2.remap(canvas.image, where, _NO_SECOND, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    head = _sample(canvas.image, where, cv2.BORDER_CONSTANT)
     level, tints = _light(subject.normals, shot)
-    level = _enlarge(cv2.remap(level, places, _NO_SECOND, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), height, width)
+    level = _enlarge(_sample(level, places, cv2.BORDER_REPLICATE), height, width)
     lit = cv2.LUT(cv2.cvtColor(level, cv2.COLOR_GRAY2RGB), tints)
     colour = cv2.multiply(cv2.cvtColor(head, cv2.COLOR_RGBA2RGB), lit, scale=1 / 100)
     gap = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(head, 3)), cv2.COLOR_GRAY2RGB)

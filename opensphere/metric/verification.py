@@ -1,0 +1,112 @@
+"""Scores of pairs, and the accuracy whose threshold is chosen on other folds."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from opensphere.metric.roc import Roc, roc
+
+_BLOCK = 1 << 18  # numbers of a block of features: 1 MiB in float32, so that it stays in the cache
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Rows divided by their length; a row of zeros stays zero, and its cosine to anything is 0."""
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(length > 0, length, 1)
+
+
+def cosine_scores(features: np.ndarray, pairs: np.ndarray, mean: np.ndarray | None = None) -> np.ndarray:
+    """The cosine of the two features of each pair.
+
+    Args:
+        features: (N, D) float.
+        pairs: (P, 2), indices of features.
+        mean: (D,) subtracted from the features before they are set to unit length.
+
+    Returns:
+        (P,) of the features' type.
+    """
+    features = unit(features if mean is None else features - mean)
+    scores = np.empty(len(pairs), features.dtype)
+    step = max(1, _BLOCK // features.shape[1])
+    for start in range(0, len(pairs), step):
+        left, right = pairs[start : start + step].T
+        np.einsum("pd,pd->p", features[left], features[right], out=scores[start : start + step])
+    return scores
+
+
+def centred_scores(features: np.ndarray, pairs: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """The cosines of the pairs as each fold's test sees them: after the mean feature of the other folds is subtracted.
+
+    The mean is over the sides of the pairs, so that an image counts as often as it appears in them.
+
+    Args:
+        features: (N, D) float.
+        pairs: (P, 2), indices of features.
+        folds: (P,), the fold of each pair.
+
+    Returns:
+        (K, P): row k belongs to the k-th of the K folds in order of their numbers.
+    """
+    rows = []
+    for _, held_out in _splits(folds):
+        sides = np.bincount(pairs[~held_out].ravel(), minlength=len(features))
+        mean = (sides @ features.astype(np.float64)) / sides.sum()
+        rows.append(cosine_scores(features, pairs, mean.astype(features.dtype)))
+    return np.stack(rows)
+
+
+def ten_fold(scores: np.ndarray, is_same: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The accuracy on each fold with the threshold that `best_threshold` chooses on the other folds together.
+
+    The protocol of LFW (Huang & Learned-Miller 2014), for any number K of folds.
+
+    Args:
+        scores: (P,), or (K, P) if each fold sees other scores (`centred_scores`).
+        is_same: (P,) bool.
+        folds: (P,), the fold of each pair.
+
+    Returns:
+        accuracies: (K,) shares of the pairs of each fold, in order of the folds' numbers.
+        thresholds: (K,); a pair is accepted when its score is above it.
+
+    Raises:
+        ValueError: there are fewer than two folds, or as `roc` for the pairs outside a fold.
+    """
+    is_same = np.asarray(is_same, bool)
+    accuracies, thresholds = [], []
+    for number, held_out in _splits(folds):
+        row = scores[number] if np.ndim(scores) == 2 else scores
+        if np.isnan(row).any():
+            raise ValueError(f"{int(np.isnan(row).sum())} of {len(row)} scores are not a number")
+        threshold = best_threshold(roc(row[~held_out], is_same[~held_out]))
+        accuracies.append(np.mean((row[held_out] > threshold) == is_same[held_out]))
+        thresholds.append(threshold)
+    return np.array(accuracies), np.array(thresholds)
+
+
+def best_threshold(curve: Roc) -> float:
+    """The threshold that decides most pairs rightly when a pair is accepted above it.
+
+    Candidates are the midpoints between successive distinct scores, and the two ends, minus and plus infinity, which
+    accept all pairs or none. Among equally good ones the highest is taken, the one with the fewest false accepts.
+    """
+    best = int(np.argmax(curve.correct()))  # the first, so the highest
+    above = float(curve.thresholds[best])
+    below = float(curve.thresholds[best + 1]) if best + 1 < len(curve.thresholds) else -np.inf
+    middle = above / 2 + below / 2
+    return below if middle == above < np.inf else middle  # between neighbouring numbers the middle may round up
+
+
+def mean_and_error(accuracies: np.ndarray) -> tuple[float, float]:
+    """The mean over K folds and its standard error: the deviation (with K - 1) divided by the root of K."""
+    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies)))
+
+
+def _splits(folds: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """The position of each fold, and (P,) bool which pairs are in it."""
+    numbers = np.unique(folds)
+    if len(numbers) < 2:
+        raise ValueError(f"{len(numbers)} fold; two or more are needed")
+    for position, number in enumerate(numbers):
+        yield position, folds == number
