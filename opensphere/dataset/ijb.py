@@ -272,7 +272,7 @@ def read_integers(path: str | os.PathLike, fields: Sequence[str]) -> Iterator[np
                 chunk += file.readline()
                 rows = _plain_rows(chunk, len(fields))
                 yield _split_rows(chunk, path, line, fields) if rows is None else rows
-                pass
+                line += chunk.count(b"\n")
     except OSError as error:
         raise UserError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from None
 

@@ -37,7 +37,7 @@ def seed_run(folder: Path) -> Path:
     config = {
         "project": {
             "proj_dir": str(run),
-            "model_dir": f"project/20220422_031705/models",
+            "model_dir": "project/20220422_031705/models",
             "cfg_fname": "config.yml",
             "train_log": {
                 "path": "project/20220422_031705/train.log",

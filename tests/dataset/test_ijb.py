@@ -221,3 +221,10 @@ def test_the_line_of_a_wrong_label_in_a_later_chunk(small, monkeypatch):
     assert "template_pair_label.txt:11: label 5" in refusal(small)
     with pytest.raises(UserError, match="cannot be read"):
         list(read_integers(small.meta_dir, ("a",)))
+
+
+@pytest.mark.parametrize("text", ["1 2 3\n4 5 6 7 8 9\n", "1 2 3\n4\n5\n6\n", "1 2 3\n4 5\n6 7 8 9\n"])
+def test_the_right_number_of_numbers_on_the_wrong_lines(tmp_path, text):
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(UserError, match=r"list\.txt:2: .* should be whole numbers: a b c"):
+        list(read_integers(tmp_path / "list.txt", ("a", "b", "c")))

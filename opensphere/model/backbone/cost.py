@@ -54,7 +54,8 @@ def _forward(backbone: nn.Module, batch: int) -> tuple[int, int]:
             kept[storage] = tensor
         return tensor
 
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+    hooks = saved_tensors_hooks(keep, lambda tensor: tensor)
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter, hooks:
         result = torch.func.functional_call(backbone, state, (images,))
     del result  # the graph lives until here, and with it what was kept
     return counter.get_total_flops(), sum(tensor.untyped_storage().nbytes() for tensor in kept.values())

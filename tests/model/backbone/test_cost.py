@@ -103,5 +103,7 @@ def test_counting_leaves_no_trace() -> None:
 def test_counting_is_free_of_the_mode_it_finds() -> None:
     backbone = build("iresnet18", dropout=0.5)
     assert count(backbone.eval()) == count(backbone.train())
+    with torch.no_grad():
+        assert count(backbone) == count(backbone.eval()) and count(backbone).activation_bytes > 0
     mask = count(backbone).activation_bytes - count(build("iresnet18")).activation_bytes
     assert mask > 0, "what a dropout keeps is for training only, and counts"

@@ -1,0 +1,64 @@
+"""The demo: several losses under identical conditions, one table."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from opensphere.command.main import run_command
+from tests.material import write_config
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADS = [{"type": "SphereFace", "s": 16.0, "m": 1.5}, {"type": "CosFace", "s": 16.0, "m": 0.2}]
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    base = yaml.safe_load((ROOT / "config/demo/faces.yml").read_text())
+    base["project"] |= {"max_iters": 3, "val_intvl": 3}
+    base["data"]["base"]["dataloader"] |= {"batch_size": 16, "num_workers": 0}
+    base["data"]["train"]["dataset"] |= {"people": 6, "images": 4, "image_size": 32}
+    base["data"]["val"][0]["dataset"] |= {"people": 20, "images": 4, "pairs": 40}
+    base["model"]["backbone"]["net"] |= {"width": 0.125, "out_channel": 16}
+    test = yaml.safe_load((ROOT / "config/test/faces.yml").read_text())
+    test["data"]["test"][0]["dataset"] |= {"people": 20, "images": 4, "pairs": 40}
+    paths = {
+        name: str(write_config(tmp_path, block, f"{name}.yml")) for name, block in (("base", base), ("test", test))
+    }
+    return write_config(tmp_path, {**paths, "heads": HEADS}, "demo.yml")
+
+
+def test_one_table_of_runs_that_share_their_start(plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["--config", str(plan), "--proj_dir", str(tmp_path / "demo"), "project.save_iters=[1, 3]"]
+    assert run_command("demo", [*words, "model.base.optimizer.lr=0.0"]) == 0
+    (folder,) = (tmp_path / "demo").iterdir()
+    rows = json.loads((folder / "result.json").read_text())["rows"]
+    assert [row["model"] for row in rows] == ["raw pixels", "untrained network", "SphereFace", "CosFace"]
+    assert all(0 <= row["ACC10"] <= 100 and row["ACC10 SE"] >= 0 for row in rows)
+    with open(folder / "result.csv") as file:
+        assert [row["model"] for row in csv.DictReader(file)] == [row["model"] for row in rows]
+    text = capsys.readouterr().out
+    assert str(folder) in text.replace("\n", "") and "±" in text and "SphereFace" in (folder / "result.txt").read_text()
+    runs = [folder / row["folder"] for row in rows[2:]]
+    first, second = (torch.load(run / "models/backbone_1.pth", weights_only=True) for run in runs)
+    trained = [key for key in first if "running" not in key and "num_batches" not in key]
+    assert all(torch.equal(first[key], second[key]) for key in trained)  # lr 0: still the initial weights
+
+
+def test_a_plan_that_lacks_a_key(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = write_config(tmp_path, {"base": "a.yml", "test": "b.yml"}, "demo.yml")
+    assert run_command("demo", ["--config", str(path)]) == 2
+    assert "demo.yml: heads: this key is needed" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_the_shipped_demo_is_a_real_problem_and_is_solved(tmp_path: Path) -> None:
+    assert run_command("demo", ["--proj_dir", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    rows = {row["model"]: row for row in json.loads((folder / "result.json").read_text())["rows"]}
+    assert rows["raw pixels"]["ACC10"] < 70 and rows["untrained network"]["ACC10"] < 70
+    for head in ("SphereFace", "SphereFace2", "ArcFace"):
+        assert 92 <= rows[head]["ACC10"] <= 99.5
