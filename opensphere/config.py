@@ -247,6 +247,7 @@ def _val_block(block: Any, image_size: Any, where: str) -> Any:
     if not block:
         return []
     if isinstance(block, dict):
+        block = {key: value for key, value in block.items() if key != "dataset"}  # from `base`, meant for listed sets
         _known_keys(block, ("holdout", "dataloader"), where)
         return {
             "holdout": _arguments(block["holdout"], HoldOut, f"{where}.holdout"),

@@ -88,6 +88,11 @@ def test_holdout_takes_the_loader_of_base(path: Path, value: str) -> None:
     assert val["holdout"]["folds"] == 10
 
 
+def test_holdout_needs_no_set_of_base(path: Path) -> None:
+    val = checked(path, "data.val=holdout", "data.base.dataset={name: same}")["data"]["val"]
+    assert set(val) == {"holdout", "dataloader"}
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -32,8 +32,22 @@ def test_wheel_and_sdist_install(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith(("tests", "config"))]
     with tarfile.open(sdist) as archive:
         assert any(name.endswith("/LICENSE") for name in archive.getnames())
-    for package in (wheel, sdist):
-        place = tmp_path / package.suffix.strip(".")
+    again = tmp_path / "again"  # a wheel made from the sdist alone
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(again),
+        str(sdist),
+    ]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    for number, package in enumerate((wheel, *again.glob("*.whl"))):
+        place = tmp_path / f"venv{number}"
         venv.create(place, with_pip=True)
         python = place / "bin" / "python"
         # the libraries come from this environment: what is under test is the package, not the download of torch
@@ -44,7 +58,7 @@ def test_wheel_and_sdist_install(tmp_path: Path) -> None:
             check=True,
         ).stdout.strip()
         (Path(site) / "libraries.pth").write_text(sysconfig.get_path("purelib"))
-        install = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", str(package)]
+        install = [python, "-m", "pip", "install", "-q", "--no-deps", str(package)]
         subprocess.run(install, check=True, cwd=tmp_path)
         script = place / "bin" / "opensphere"
         shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True, cwd=tmp_path)
