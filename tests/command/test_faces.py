@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -23,3 +24,12 @@ def test_no_people_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert run_command("faces", ["--out", str(tmp_path / "faces"), "--people", "0"]) == 2
     assert "people" in capsys.readouterr().err
     assert not (tmp_path / "faces").exists()
+
+
+def test_a_sheet_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["--people", "2", "--images", "3", "--image_size", "32"]
+    assert run_command("faces", ["--sheet", str(tmp_path / "sheet.png"), *words]) == 0
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (64, 96, 3)
+    assert run_command("faces", ["--sheet", str(tmp_path / "sheet.txt"), *words]) == 2
+    assert run_command("faces", words) == 2
+    assert "--out DIR" in capsys.readouterr().err
