@@ -2,7 +2,7 @@
 
     python scripts/publish_run.py project/20220422_031705 pretrained/my_model
 
-`test.py --proj_dir pretrained/my_model` tests the copy like the run itself. Safetensors cannot run code when it is read.
+`test.py --proj_dir pretrained/my_model` tests the copy like the run itself. Safetensors cannot run code.
 """
 
 import argparse

@@ -12,7 +12,7 @@ from opensphere import config as cfg
 from opensphere import protocol
 from opensphere.command import train
 from opensphere.command.build import Sets, build_sets
-from opensphere.command.screen import Rows, draw, make_console, render_table, write_tables
+from opensphere.command.screen import Rows, load_images, make_console, render_table, write_tables
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
 from opensphere.engine.folder import make_run_folder, versions
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     sets = build_sets(first, plan["base"])
     size = sets.train.image_size
     tests = [cfg.build_dataset(block["dataset"], size) for block in test["data"]["test"]]
-    draw([sets.train, *(dataset for dataset, _ in sets.val), *tests], console)
+    load_images([sets.train, *(dataset for dataset, _ in sets.val), *tests], console)
 
     rows: Rows = [{"model": "raw pixels", **measure(tests, [raw_pixels(dataset) for dataset in tests])}]
     for net in plan["heads"]:

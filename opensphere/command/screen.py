@@ -39,18 +39,18 @@ def bar(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def draw(datasets: Sequence[Any], console: Console) -> None:
-    """Render the pictures of those sets that are drawn and kept in memory, before anything waits for them."""
-    drawn = [dataset for dataset in datasets if getattr(dataset, "in_memory", False) and hasattr(dataset, "load")]
+def load_images(datasets: Sequence[Any], console: Console) -> None:
+    """Bring the images of those sets that live there into memory, before anything waits for them."""
+    kept = [dataset for dataset in datasets if dataset.in_memory]
     began = time.perf_counter()
     with bar(console) as progress:
-        for dataset in drawn:
-            task = progress.add_task(f"draw {dataset.name}", total=None)
+        for dataset in kept:
+            task = progress.add_task(f"read {dataset.name}", total=None)
             dataset.load(lambda done, total: progress.update(task, completed=done, total=total))  # noqa: B023
     seconds = time.perf_counter() - began
     if seconds > 2:
-        count = sum(len(dataset) for dataset in drawn)
-        console.print(f"{count:,} faces drawn in {seconds:.1f} s", highlight=False)
+        count = sum(len(dataset) for dataset in kept)
+        console.print(f"{count:,} images brought into memory in {seconds:.1f} s", highlight=False)
 
 
 def write_tables(folder: Path, name: str, rows: Rows, table: Table, **more: Any) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from opensphere import config as cfg
 from opensphere import protocol
-from opensphere.command.screen import Rows, bar, draw, make_console, render_table, write_tables
+from opensphere.command.screen import Rows, bar, load_images, make_console, render_table, write_tables
 from opensphere.command.train import wait_until
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
@@ -76,7 +76,7 @@ def test_folder(folder: Path, resolved: cfg.Config, world: World, console: Conso
                 f"{dataset.image_size}: leave image_size out of the test config"
             )
         protocol.check(dataset)
-        draw([dataset], console)
+        load_images([dataset], console)
         loader = block["dataloader"]
         rows: Rows = []
         with bar(console) as progress:

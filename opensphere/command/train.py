@@ -15,7 +15,7 @@ from opensphere import collective
 from opensphere import config as cfg
 from opensphere.command.build import Sets, build_run, build_sets, validator
 from opensphere.command.cost import print_cost
-from opensphere.command.screen import draw, make_console
+from opensphere.command.screen import load_images, make_console
 from opensphere.engine import checkpoint, loop
 from opensphere.engine.folder import describe_run, make_run_folder
 from opensphere.engine.parallel import World, launch
@@ -89,7 +89,7 @@ def worker(
     project, _ = cfg.settings(resolved)
     if sets is None:
         sets = build_sets(resolved, origin)
-        draw([sets.train, *(dataset for dataset, _ in sets.val)], make_console(quiet=world.rank > 0))
+        load_images([sets.train, *(dataset for dataset, _ in sets.val)], make_console(quiet=world.rank > 0))
     run = build_run(resolved, sets.train.num_class, world, origin)
     resuming = folder is not None
     if resuming:

@@ -23,6 +23,7 @@ class ClassDataset(ImageSet):
         noise_ratio: share of items whose label is replaced by one drawn from all classes (which may be the same).
         seed: of that noise.
         test_mode: the set is not for training: images are given as they are, without augmentation.
+        in_memory: decode each image once, at the start, and keep it (height x width x 3 bytes each).
 
     Attributes:
         labels: (N,) int64, the position of each image's name in `names`.
@@ -41,8 +42,9 @@ class ClassDataset(ImageSet):
         noise_ratio: float = 0.0,
         seed: int = 0,
         test_mode: bool = False,
+        in_memory: bool = False,
     ):
-        super().__init__(name, image_size)
+        super().__init__(name, image_size, in_memory)
         if not 0 <= noise_ratio <= 1:
             raise UserError(f"noise_ratio: {noise_ratio} is not in 0..1")
         self.test_mode = test_mode

@@ -23,6 +23,7 @@ class FolderDataset(ImageSet):
         data_dir: the folder.
         image_size: side length, or [height, width].
         test_mode: the set is not for training: images are given as they are, without augmentation.
+        in_memory: decode each image once, at the start, and keep it (height x width x 3 bytes each).
 
     Attributes:
         labels: (N,) int64, the position of each image's person in `names`.
@@ -38,8 +39,9 @@ class FolderDataset(ImageSet):
         data_dir: str | os.PathLike,
         image_size: int | Sequence[int] = 112,
         test_mode: bool = False,
+        in_memory: bool = False,
     ):
-        super().__init__(name, image_size)
+        super().__init__(name, image_size, in_memory)
         self.test_mode = test_mode
         paths = Texts()
         self.names: list[str] = []

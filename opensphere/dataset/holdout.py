@@ -7,15 +7,47 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from opensphere.dataset.image_set import ImageSet, parse_metrics
+from opensphere.dataset.image_set import ImageSet, Progress, parse_metrics
 from opensphere.dataset.pair import successive_folds
 from opensphere.error import UserError
 
 _MOST_PEOPLE, _LEAST_PEOPLE, _MOST_PAIRS = 500, 10, 6000
 
 
-class PeopleSubset(ImageSet):
-    """The images of some of a set's people, with labels from 0 without gaps; shares the set's storage.
+class View(ImageSet):
+    """Some of the images of a set, which keeps them.
+
+    Attributes:
+        dataset: the set.
+        indices: (N,) int64, which of its images.
+    """
+
+    indices: np.ndarray
+
+    def __init__(self, dataset: Any, name: str | None = None):
+        super().__init__(dataset.name if name is None else name, dataset.image_size, dataset.in_memory)
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read(self, index: int) -> np.ndarray:
+        return self.dataset.read(int(self.indices[index]))
+
+    def load(self, progress: Progress | None = None) -> Tensor:
+        """All images of the set that keeps them, not of the view alone."""
+        return self.dataset.load(progress)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.dataset[int(self.indices[index])][0], index
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        items = self.dataset.__getitems__(self.indices[indices].tolist())
+        return [(image, index) for (image, _), index in zip(items, indices, strict=True)]
+
+
+class PeopleSubset(View):
+    """The images of some of a set's people, with labels from 0 without gaps.
 
     Args:
         dataset: has `labels` and `names`.
@@ -23,9 +55,7 @@ class PeopleSubset(ImageSet):
     """
 
     def __init__(self, dataset: Any, labels: np.ndarray):
-        super().__init__(dataset.name, dataset.image_size)
-        self.dataset = dataset
-        self.in_memory = dataset.in_memory
+        super().__init__(dataset)
         kept = np.unique(labels)
         new_label = np.full(len(dataset.names), -1, np.int64)
         new_label[kept] = np.arange(len(kept))
@@ -38,18 +68,9 @@ class PeopleSubset(ImageSet):
     def num_class(self) -> int:
         return len(self.names)
 
-    def __len__(self) -> int:
-        return len(self.indices)
 
-    def read(self, index: int) -> np.ndarray:
-        return self.dataset.read(int(self.indices[index]))
-
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        return _by_way_of(self.dataset, self.indices, indices)
-
-
-class DrawnPairs(ImageSet):
-    """Pairs drawn from the images of a set with labels; shares the set's storage.
+class DrawnPairs(View):
+    """Pairs drawn from the images of a set with labels.
 
     Args:
         dataset: has `labels`.
@@ -72,28 +93,12 @@ class DrawnPairs(ImageSet):
         name: str | None = None,
         metrics: list[str] | None = None,
     ):
-        super().__init__(dataset.name if name is None else name, dataset.image_size)
-        self.dataset = dataset
-        self.in_memory = dataset.in_memory
+        super().__init__(dataset, name)
         self.metrics = parse_metrics(metrics)
         drawn, self.is_same, fold = draw_pairs(dataset.labels, pairs, folds or 1, seed)
         self.folds = None if folds is None else fold
         self.indices, positions = np.unique(drawn, return_inverse=True)
         self.pairs = positions.reshape(-1, 2).astype(np.int64)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def read(self, index: int) -> np.ndarray:
-        return self.dataset.read(int(self.indices[index]))
-
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        return _by_way_of(self.dataset, self.indices, indices)
-
-
-def _by_way_of(dataset: ImageSet, inner: np.ndarray, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-    items = dataset.__getitems__(inner[np.asarray(indices)].tolist())
-    return [(image, index) for (image, _), index in zip(items, indices, strict=True)]
 
 
 def hold_out(

@@ -1,7 +1,8 @@
 """What every set of images is, and how the bytes of an image file become pixels."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -15,20 +16,24 @@ _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
+Progress = Callable[[int, int], None]  # called with the number done and the number in all
+
+
 class ImageSet(Dataset):
     """Images of one size, found by index. Labels and pairs are arrays on the sets that have them; they never travel.
 
     Attributes:
         name: for tables and file names.
         image_size: (height, width) of every image that the set gives.
-        in_memory: reading costs next to nothing, so that worker processes would only cost time.
+        in_memory: each image is read once and kept (height x width x 3 bytes each); worker processes would only cost
+            time then.
     """
 
-    in_memory = False
-
-    def __init__(self, name: str, image_size: int | Sequence[int] = 112):
+    def __init__(self, name: str, image_size: int | Sequence[int] = 112, in_memory: bool = False):
         self.name = str(name)
         self.image_size = parse_size(image_size)
+        self.in_memory = in_memory
+        self._pixels: Tensor | None = None
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -37,8 +42,28 @@ class ImageSet(Dataset):
         """Image `index`: (height, width, 3) uint8 RGB, contiguous. Raises UserError naming file and line."""
         raise NotImplementedError
 
+    def load(self, progress: Progress | None = None) -> Tensor:
+        """All images, (N, height, width, 3) uint8, to be read only. The first call reads them, on all cores.
+
+        Raises:
+            UserError: as `read`.
+        """
+        if self._pixels is None:
+            pixels = np.empty((len(self), *self.image_size, 3), np.uint8)
+            with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding releases the interpreter's lock
+                try:
+                    for index, image in enumerate(threads.map(self.read, range(len(self)))):
+                        pixels[index] = image
+                        if progress is not None and (index % 100 == 99 or index + 1 == len(self)):
+                            progress(index + 1, len(self))
+                except BaseException:
+                    threads.shutdown(cancel_futures=True)
+                    raise
+            self._pixels = torch.from_numpy(pixels)
+        return self._pixels
+
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return torch.from_numpy(self.read(index)), index
+        return self.load()[index] if self.in_memory else torch.from_numpy(self.read(index)), index
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         return [self[index] for index in indices]

@@ -4,6 +4,8 @@ The images of a step are a function of (seed, step) alone. A batch is that of al
 slice: any number of ranks, and a run resumed at any step, sees the same batches.
 """
 
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -148,7 +150,7 @@ class Batches:
         if num_workers < 0:
             raise UserError(f"num_workers: {num_workers} is not a number of processes")
         self.sampler = sampler
-        workers = 0 if dataset.in_memory else min(num_workers, len(sampler))
+        workers = 0 if dataset.in_memory else min(num_workers, len(sampler), os.cpu_count() or 1)
         self._loader = DataLoader(
             _Guarded(dataset),
             batch_sampler=sampler,
@@ -257,7 +259,9 @@ def start_workers(loader: DataLoader) -> Iterator[Any]:
 
 
 def single_thread(worker: int) -> None:
-    """Set OpenCV up in a worker process, whose number does not matter."""
+    """Set OpenCV and signals up in a worker process, whose number does not matter."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if cv2.getNumThreads() != 1:  # a worker that is no fork
         cv2.setNumThreads(1)  # the processes are the parallelism
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be read is told by a UserError

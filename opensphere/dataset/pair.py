@@ -25,6 +25,7 @@ class PairDataset(ImageSet):
             for them (see `find_folds`).
         image_size: side length, or [height, width].
         test_mode: images are given as they are; kept for configs that say so.
+        in_memory: decode each image once, at the start, and keep it (height x width x 3 bytes each).
 
     Attributes:
         pairs: (P, 2) int64, indices of the set's images.
@@ -44,8 +45,9 @@ class PairDataset(ImageSet):
         folds: str | int | None = "auto",
         image_size: int | Sequence[int] = 112,
         test_mode: bool = True,
+        in_memory: bool = False,
     ):
-        super().__init__(name, image_size)
+        super().__init__(name, image_size, in_memory)
         self.test_mode = test_mode
         self.metrics = parse_metrics(metrics)
         lines = Lines(ann_path, ("label", "path", "path"))

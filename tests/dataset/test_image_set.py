@@ -1,13 +1,19 @@
 import base64
+import shutil
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from opensphere.dataset import ClassDataset, FolderDataset, loader
+from opensphere.dataset.holdout import hold_out
 from opensphere.dataset.image_set import ImageSet, decode, parse_metrics, parse_size, read_bytes
 from opensphere.error import UserError
 from tests.dataset.pictures import encode, picture
+from tests.material import write_people
 from tests.shared import shared
 
 # 16x16 CMYK JPEG: the left half RGB (200, 60, 30), the right half (20, 90, 180)
@@ -158,3 +164,31 @@ def test_a_real_face():
     assert image.shape == (112, 112, 3)
     red, _, blue = image[40:80, 40:72].reshape(-1, 3).mean(axis=0)
     assert red > blue + 10  # skin, and not with the channels swapped
+
+
+@pytest.mark.parametrize("kind", ["list", "folder"])
+def test_in_memory_gives_what_the_files_gave(tmp_path: Path, kind: str) -> None:
+    ann_path = write_people(tmp_path, people=4, images=3, size=20)
+    make = {
+        "list": lambda **more: ClassDataset("a", tmp_path / "images", ann_path, image_size=16, **more),
+        "folder": lambda **more: FolderDataset("a", tmp_path / "images", image_size=16, **more),
+    }[kind]
+    files, kept = make(), make(in_memory=True)
+    told: list[tuple[int, int]] = []
+    kept.load(lambda done, total: told.append((done, total)))
+    assert told[-1] == (12, 12)
+    expected = [files[index][0] for index in range(12)]
+    shutil.rmtree(tmp_path / "images")  # nothing is read again
+    assert all(torch.equal(kept[index][0], expected[index]) for index in range(12))
+    train, pairs = hold_out(kept, people=2, pairs=4, folds=1)
+    assert train.in_memory and pairs.in_memory
+    batch = next(iter(loader.test_loader(pairs, 4)))
+    assert all(torch.equal(image, expected[int(pairs.indices[i])]) for image, i in zip(batch[0], batch[1], strict=True))
+
+
+def test_in_memory_a_broken_image_is_named(tmp_path: Path) -> None:
+    ann_path = write_people(tmp_path, people=2, images=3)
+    (tmp_path / "images/person_01/01.png").write_bytes(b"no image")
+    dataset = ClassDataset("a", tmp_path / "images", ann_path, in_memory=True)
+    with pytest.raises(UserError, match=r"list.txt:5: .*person_01/01.png"):
+        dataset.load()

@@ -184,10 +184,8 @@ def test_workers_start_where_opencv_has_threads(tmp_path):
 class Drawn(ImageSet):
     """Pictures made on the spot, which note the process they were made in."""
 
-    in_memory = True
-
     def __init__(self, number):
-        super().__init__("drawn", 24)
+        super().__init__("drawn", 24, in_memory=True)
         self.number = number
         self.processes = set()
 
