@@ -5,12 +5,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from opensphere.dataset.loader import single_thread, start_workers
 from opensphere.dataset.synthetic.picture import render
 from opensphere.error import UserError
 
@@ -73,10 +73,10 @@ class Album:
             _People(self),
             batch_size=None,
             num_workers=workers if workers > 1 else 0,
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=single_thread,
             generator=torch.Generator(),  # leave the global one as it is
         )
-        for person, pictures in enumerate(loader):
+        for person, pictures in enumerate(start_workers(loader)):
             pixels[person * self.images : (person + 1) * self.images] = pictures.numpy()
             if progress is not None:
                 progress((person + 1) * self.images, len(self))
@@ -95,10 +95,6 @@ class _People(Dataset):
     def __getitem__(self, person: int) -> Tensor:
         first = person * self.album.images
         return torch.from_numpy(np.stack([self.album.read(first + image) for image in range(self.album.images)]))
-
-
-def _use_one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)  # the workers are the parallelism; and OpenCV's threads do not survive a fork
 
 
 def _cores() -> int:
