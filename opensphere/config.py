@@ -205,7 +205,7 @@ def check_train(config: Config, origin: str = "config") -> Config:
         "augment": _arguments(data["train"].get("augment"), Augment, f"{origin}: data.train.augment"),
     }
     image_size = train["dataset"].get("image_size")
-    resolved["data"]["val"] = _val_block(data.get("val"), image_size, f"{origin}: data.val")
+    resolved["data"]["val"] = _val_block(data.get("val"), view_of(train["dataset"]), f"{origin}: data.val")
 
     _known_keys(model, ("backbone", "head"), f"{origin}: model", required=("backbone", "head"))
     for part, registry in (("backbone", BACKBONES), ("head", HEADS)):
@@ -243,7 +243,7 @@ def check_test(config: Config, origin: str = "config") -> Config:
     }
 
 
-def _val_block(block: Any, image_size: Any, where: str) -> Any:
+def _val_block(block: Any, view: Config, where: str) -> Any:
     if not block:
         return []
     if isinstance(block, dict):
@@ -257,9 +257,18 @@ def _val_block(block: Any, image_size: Any, where: str) -> Any:
         raise UserError(f"{where}: give a list of data sets, or the word holdout; got {block!r}")
     checked = [_set_block(child, f"{where}.{i}") for i, child in enumerate(block)]
     for child in checked:
-        if child["dataset"].get("image_size") is None:
-            child["dataset"]["image_size"] = image_size
+        child["dataset"] = with_view(child["dataset"], view)
     return checked
+
+
+def view_of(dataset: Config) -> Config:
+    """How a training set shows its images, which other images must follow for the network to know what it sees."""
+    return {key: dataset[key] for key in ("image_size", "crop") if dataset.get(key) is not None}
+
+
+def with_view(dataset: Config, view: Config) -> Config:
+    """A data set's block that follows `view` where it says nothing else."""
+    return {**dataset, **{key: value for key, value in view.items() if key in dataset and dataset[key] is None}}
 
 
 def _set_block(block: Any, where: str) -> Config:
@@ -457,11 +466,9 @@ def _build(block: Config, registry: Mapping[str, Callable], *positional: Any, **
     return constructor(*positional, **arguments, **{name: fact for name, fact in facts.items() if name in wanted})
 
 
-def build_dataset(block: Config, image_size: Any = None) -> Any:
-    """A data set from its resolved block; `image_size` is taken where the block leaves it open."""
-    if block.get("image_size", 0) is None:
-        block = {**block, "image_size": image_size if image_size is not None else 112}
-    return _build(block, DATASETS)
+def build_dataset(block: Config) -> Any:
+    """A data set from its resolved block."""
+    return _build(with_view(block, {"image_size": 112}), DATASETS)
 
 
 def build_backbone(type: str, **params: Any) -> torch.nn.Module:

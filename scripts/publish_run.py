@@ -24,7 +24,7 @@ def publish(run: Path, out: Path) -> int:
     Raises:
         UserError: `run` is no run folder with weights, or `out` is there already.
     """
-    _, weights = read_run(run)
+    *_, weights = read_run(run)
     if out.exists():
         raise UserError(f"{out}: is there already; name a new folder, or remove it first")
     step, path = list(weights.items())[-1]

@@ -52,8 +52,7 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
         pairs.metrics = metrics or (["ACC10", "ACC10 SE", "ACC"] if wanted["folds"] else ["ACC"])
         val.append((pairs, DataLoader(**data["val"]["dataloader"])))
     else:
-        size = train.image_size
-        val += [(cfg.build_dataset(b["dataset"], size), DataLoader(**b["dataloader"])) for b in data["val"]]
+        val += [(cfg.build_dataset(b["dataset"]), DataLoader(**b["dataloader"])) for b in data["val"]]
     for dataset, _ in val:
         protocol.check(dataset)
     if train.num_class < 2:

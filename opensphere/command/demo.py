@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     first = cfg.check_train(_with_head(config, plan["heads"][0]), plan["base"])
     folder = make_run_folder(arguments.proj_dir)
     sets = build_sets(first, plan["base"])
-    size = sets.train.image_size
-    tests = [cfg.build_dataset(block["dataset"], size) for block in test["data"]["test"]]
+    view = cfg.view_of(first["data"]["train"]["dataset"])
+    tests = [cfg.build_dataset(cfg.with_view(block["dataset"], view)) for block in test["data"]["test"]]
     load_images([sets.train, *(dataset for dataset, _ in sets.val), *tests], console)
 
     rows: Rows = [{"model": "raw pixels", **measure(tests, [raw_pixels(dataset) for dataset in tests])}]

@@ -65,11 +65,12 @@ def test_folder(folder: Path, resolved: cfg.Config, world: World, console: Conso
     Raises:
         UserError: the folder is no run, or its weights do not fit its config.
     """
-    net, weights = read_run(folder)
+    net, view, weights = read_run(folder)
     backbone = cfg.build_backbone(**net).to(world.device)
+    view["image_size"] = list(backbone.input_size)  # type: ignore[arg-type]
     dtype = pick_precision(resolved["project"]["precision"], world.device)
     for block in resolved["data"]["test"]:
-        dataset = cfg.build_dataset(block["dataset"], backbone.input_size)
+        dataset = cfg.build_dataset(cfg.with_view(block["dataset"], view))
         if tuple(dataset.image_size) != tuple(backbone.input_size):  # type: ignore[arg-type]
             raise UserError(
                 f"{folder}: its network takes images of {backbone.input_size}, but {dataset.name} gives "
@@ -91,8 +92,11 @@ def test_folder(folder: Path, resolved: cfg.Config, world: World, console: Conso
         yield dataset, [*rows, average_row(rows)]
 
 
-def read_run(folder: Path) -> tuple[dict[str, Any], dict[int, Path]]:
-    """The backbone block and the weights of a run folder, ours or OpenSphere's, wherever it has been moved to.
+def read_run(folder: Path) -> tuple[cfg.Config, cfg.Config, dict[int, Path]]:
+    """What is needed to test a run folder, ours or OpenSphere's, wherever it has been moved to.
+
+    Returns:
+        The network's block, how its training images were shown (`config.view_of`), and the weights.
 
     Raises:
         UserError: it is no run folder.
@@ -105,7 +109,8 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[int, Path]]:
     except (KeyError, TypeError):
         raise UserError(f"{folder / 'config.yml'}: has no model.backbone.net") from None
     saves = (config.get("project") or {}).get("save_iters")
-    return net, find_weights(folder, saves)
+    train = (config.get("data") or {}).get("train") or {}
+    return net, cfg.view_of(train.get("dataset") or {}), find_weights(folder, saves)
 
 
 def average_row(rows: Rows) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from opensphere.dataset.image_set import check_folder, decode, read_bytes
+from opensphere.dataset.image_set import check_folder, decode, parse_crop, read_bytes
 from opensphere.error import UserError
 from opensphere.storage import atomic_path
 
@@ -165,6 +165,7 @@ class ImageFiles:
         paths: relative to it; an absolute path stands for itself.
         lines: the list that the paths were read from, for errors, where path i stands in item i of the list; or
             in item items[i], with `items`.
+        crop: as `decode`.
     """
 
     def __init__(
@@ -173,7 +174,9 @@ class ImageFiles:
         paths: Texts,
         lines: Lines | None = None,
         items: np.ndarray | None = None,
+        crop: Sequence[int] | None = None,
     ):
+        self.crop = parse_crop(crop)
         self.data_dir = check_folder(data_dir)
         self.paths = paths
         self._lines = lines
@@ -198,7 +201,7 @@ class ImageFiles:
         """As `decode`; an index beyond the last raises IndexError."""
         path = self.full_path(index)
         try:
-            return decode(read_bytes(path), path, image_size)
+            return decode(read_bytes(path), path, image_size, self.crop)
         except UserError as error:
             raise UserError(f"{self._line(index)}{error}") from None
 

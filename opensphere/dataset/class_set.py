@@ -20,6 +20,7 @@ class ClassDataset(ImageSet):
         data_dir: the folder that paths are relative to.
         ann_path: the list.
         image_size: side length, or [height, width].
+        crop: [left, top, right, bottom], the part of each image to keep, in pixels of the file; null keeps all.
         noise_ratio: share of items whose label is replaced by one drawn from all classes (which may be the same).
         seed: of that noise.
         test_mode: the set is not for training: images are given as they are, without augmentation.
@@ -39,6 +40,7 @@ class ClassDataset(ImageSet):
         data_dir: str | os.PathLike,
         ann_path: str | os.PathLike,
         image_size: int | Sequence[int] = 112,
+        crop: Sequence[int] | None = None,
         noise_ratio: float = 0.0,
         seed: int = 0,
         test_mode: bool = False,
@@ -56,7 +58,7 @@ class ClassDataset(ImageSet):
         for path, person in lines:
             paths.add(path)
             appeared.append(order.setdefault(person, len(order)))
-        self.files = ImageFiles(data_dir, paths, lines)
+        self.files = ImageFiles(data_dir, paths, lines, crop=crop)
         self.files.check_first()
         people = sorted(order)  # bytes of UTF-8 sort as their characters do
         self.names = [person.decode("utf-8") for person in people]

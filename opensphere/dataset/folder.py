@@ -22,6 +22,7 @@ class FolderDataset(ImageSet):
         name: for tables and file names.
         data_dir: the folder.
         image_size: side length, or [height, width].
+        crop: [left, top, right, bottom], the part of each image to keep, in pixels of the file; null keeps all.
         test_mode: the set is not for training: images are given as they are, without augmentation.
         in_memory: decode each image once, at the start, and keep it (height x width x 3 bytes each).
 
@@ -38,6 +39,7 @@ class FolderDataset(ImageSet):
         name: str,
         data_dir: str | os.PathLike,
         image_size: int | Sequence[int] = 112,
+        crop: Sequence[int] | None = None,
         test_mode: bool = False,
         in_memory: bool = False,
     ):
@@ -57,7 +59,7 @@ class FolderDataset(ImageSet):
             paths.add(os.fsencode(path))
             labels.append(len(self.names) - 1)
         self.labels = np.array(labels, np.int64)
-        self.files = ImageFiles(data_dir, paths)
+        self.files = ImageFiles(data_dir, paths, crop=crop)
         self._check_shape(stray)
 
     def _check_shape(self, stray: int) -> None:

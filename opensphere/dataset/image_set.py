@@ -111,7 +111,20 @@ def read_bytes(path: str) -> bytes:
         raise UserError(f"{path}: cannot be read: {reason}") from None
 
 
-def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None) -> np.ndarray:
+Crop = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the image file; right and bottom are outside
+
+
+def parse_crop(crop: Sequence[int] | None) -> Crop | None:
+    """The crop as a tuple, or None. Raises UserError where it is no rectangle."""
+    if crop is None:
+        return None
+    whole = isinstance(crop, list | tuple) and all(isinstance(v, int) and not isinstance(v, bool) for v in crop)
+    if not whole or len(crop) != 4 or not (0 <= crop[0] < crop[2] and 0 <= crop[1] < crop[3]):
+        raise UserError(f"crop: {crop!r} is no rectangle; give [left, top, right, bottom] in pixels of the image files")
+    return crop[0], crop[1], crop[2], crop[3]
+
+
+def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None, crop: Crop | None = None) -> np.ndarray:
     """Pixels of an image file's bytes: (height, width, 3) uint8 RGB, contiguous and writable.
 
     Grey, CMYK and 16-bit images become 8-bit RGB and an alpha channel is dropped. The orientation that a camera noted
@@ -122,9 +135,10 @@ def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None) -
     Args:
         data: the whole file.
         where: what to call it in an error, for example "faces.txt:7: data/anna/1.jpg".
+        crop: the part of the image to keep, before it is resized; None keeps all.
 
     Raises:
-        UserError: the file is empty, cut short or no image. OpenCV would fill the missing part of a JPEG with grey.
+        UserError: the file is empty, cut short, no image, or smaller than the crop. OpenCV would fill the missing part of a JPEG with grey.
     """
     if not data:
         raise UserError(f"{where}: the file is empty; download or extract it again")
@@ -136,6 +150,14 @@ def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None) -
         image = None
     if image is None:
         raise UserError(f"{where}: not an image that can be read; replace it or take it out of the set")
+    if crop is not None:
+        left, top, right, bottom = crop
+        if right > image.shape[1] or bottom > image.shape[0]:
+            size = f"{image.shape[1]} x {image.shape[0]}"
+            raise UserError(
+                f"{where}: the image is {size} pixels, the crop {list(crop)} reaches beyond; set crop to null"
+            )
+        image = image[top:bottom, left:right]
     if image_size is not None and image.shape[:2] != image_size:
         height, width = image_size
         fewer = height * width < image.shape[0] * image.shape[1]

@@ -19,6 +19,7 @@ class ItemDataset(ImageSet):
         ann_path: the list, of which the first field of each line is read; None: all images below data_dir, sorted.
             In a line without a TAB the first field ends at the first space.
         image_size: side length, or [height, width].
+        crop: [left, top, right, bottom], the part of each image to keep, in pixels of the file; null keeps all.
         test_mode: images are given as they are; kept for configs that say so.
 
     Raises:
@@ -31,6 +32,7 @@ class ItemDataset(ImageSet):
         data_dir: str | os.PathLike,
         ann_path: str | os.PathLike | None = None,
         image_size: int | Sequence[int] = 112,
+        crop: Sequence[int] | None = None,
         test_mode: bool = True,
     ):
         super().__init__(name, image_size)
@@ -41,12 +43,12 @@ class ItemDataset(ImageSet):
                 paths.add(os.fsencode(path))
             if not len(paths):
                 raise UserError(f"{os.fspath(data_dir)}: no images found; set data_dir to a folder that holds some")
-            self.files = ImageFiles(data_dir, paths)
+            self.files = ImageFiles(data_dir, paths, crop=crop)
         else:
             lines = Lines(ann_path, ("path",), more=True)
             for fields in lines:
                 paths.add(fields[0])
-            self.files = ImageFiles(data_dir, paths, lines)
+            self.files = ImageFiles(data_dir, paths, lines, crop=crop)
             self.files.check_first()
 
     def __len__(self) -> int:

@@ -24,6 +24,7 @@ class PairDataset(ImageSet):
         folds: a number of folds of successive pairs; None for no folds; "auto" for ten folds if the list looks made
             for them (see `find_folds`).
         image_size: side length, or [height, width].
+        crop: [left, top, right, bottom], the part of each image to keep, in pixels of the file; null keeps all.
         test_mode: images are given as they are; kept for configs that say so.
         in_memory: decode each image once, at the start, and keep it (height x width x 3 bytes each).
 
@@ -44,6 +45,7 @@ class PairDataset(ImageSet):
         metrics: str | Sequence[str] | None = None,
         folds: str | int | None = "auto",
         image_size: int | Sequence[int] = 112,
+        crop: Sequence[int] | None = None,
         test_mode: bool = True,
         in_memory: bool = False,
     ):
@@ -67,7 +69,7 @@ class PairDataset(ImageSet):
                     first_item.append(len(is_same))
                 pairs.append(index)
             is_same.append(label == b"1")
-        self.files = ImageFiles(data_dir, paths, lines, np.frombuffer(first_item, np.int64))
+        self.files = ImageFiles(data_dir, paths, lines, np.frombuffer(first_item, np.int64), crop)
         self.files.check_all()
         self.pairs = np.frombuffer(pairs, np.int64).reshape(-1, 2).copy()
         self.is_same = np.frombuffer(is_same, bool).copy()
