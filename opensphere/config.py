@@ -6,6 +6,7 @@ anything is built, and the `build_*` functions make the objects, given the facts
 people, the size of the images).
 """
 
+import collections.abc
 import copy
 import dataclasses
 import difflib
@@ -29,24 +30,30 @@ from opensphere.model import head as heads
 
 Config = dict[str, Any]
 
-# The facts of a run: never typed by a user, accepted in the configs that runs write, where they must agree.
-FACTS = {"num_class", "feat_dim", "params", "optimizer"}
+# Facts of a run: nobody types them. Runs write them into the head's block, as OpenSphere does; there they must agree.
+FACTS = ("num_class", "feat_dim")
 
 
 def _registry(module: types.ModuleType) -> dict[str, Callable]:
     return {name: getattr(module, name) for name in module.__all__}
 
 
-def _torch_types(module: types.ModuleType, base: type) -> dict[str, Callable]:
+def _torch_types(module: types.ModuleType, base: type, without: tuple[str, ...]) -> dict[str, Callable]:
     found = {name: value for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)}
-    return {name: value for name, value in found.items() if value is not base and not name.startswith("_")}
+    hidden = (base.__name__, *without)
+    return {name: value for name, value in found.items() if name not in hidden and not name.startswith("_")}
 
 
 DATASETS = _registry(datasets)
 BACKBONES = _registry(backbones)
 HEADS = _registry(heads)
-OPTIMIZERS = _torch_types(torch.optim, torch.optim.Optimizer)
-SCHEDULERS = _torch_types(torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler)
+# Left out: what a step without arguments cannot drive, and what YAML cannot hold.
+OPTIMIZERS = _torch_types(torch.optim, torch.optim.Optimizer, without=("LBFGS", "SparseAdam"))
+SCHEDULERS = _torch_types(
+    torch.optim.lr_scheduler,
+    torch.optim.lr_scheduler.LRScheduler,
+    without=("ReduceLROnPlateau", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler"),
+)
 
 
 # ---------------------------------------------------------------------------------------------------- reading
@@ -155,6 +162,8 @@ def _merge_base(node: Any) -> Any:
 
 
 def _deep_merge(under: Mapping, over: Mapping) -> dict:
+    if "type" in under and "type" in over and under["type"] != over["type"]:
+        return copy.deepcopy(dict(over))  # the arguments of one type mean nothing to another
     merged = copy.deepcopy(dict(under))
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -236,9 +245,12 @@ def check_test(config: Config, origin: str = "config") -> Config:
     sets = data.get(part)
     if not sets or not isinstance(sets, list):
         raise UserError(f"{origin}: data.test names no data set; list them as config/test/combined.yml does")
+    project = _arguments(config.get("project"), Project, f"{origin}: project")
+    if "precision" not in (config.get("project") or {}):
+        project["precision"] = "fp32"  # a published table should not depend on what was faster that day
     return {
-        "project": _arguments(config.get("project"), Project, f"{origin}: project"),
-        "data": {"test": [_set_block(block, f"{origin}: data.{part}.{i}") for i, block in enumerate(sets)]},
+        "project": project,
+        "data": {"test": _set_blocks(sets, f"{origin}: data.{part}")},
         "parallel": _arguments(config.get("parallel"), Parallel, f"{origin}: parallel"),
     }
 
@@ -255,7 +267,7 @@ def _val_block(block: Any, view: Config, where: str) -> Any:
         }
     if not isinstance(block, list):
         raise UserError(f"{where}: give a list of data sets, or the word holdout; got {block!r}")
-    checked = [_set_block(child, f"{where}.{i}") for i, child in enumerate(block)]
+    checked = _set_blocks(block, where)
     for child in checked:
         child["dataset"] = with_view(child["dataset"], view)
     return checked
@@ -271,6 +283,17 @@ def with_view(dataset: Config, view: Config) -> Config:
     return {**dataset, **{key: value for key, value in view.items() if key in dataset and dataset[key] is None}}
 
 
+def _set_blocks(blocks: list, where: str) -> list[Config]:
+    checked = [_set_block(block, f"{where}.{i}") for i, block in enumerate(blocks)]
+    names = [block["dataset"].get("name") for block in checked]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise UserError(
+                f"{where}.{i}.dataset.name: {name!r} is the name of another set here, their tables would mix"
+            )
+    return checked
+
+
 def _set_block(block: Any, where: str) -> Config:
     """A validation or test set; its image size stays open unless it is named, since the network decides it."""
     _known_keys(block, ("dataset", "dataloader"), where, required=("dataset",))
@@ -284,12 +307,15 @@ def _set_block(block: Any, where: str) -> Config:
 def _module_block(block: Any, part: str, registry: Mapping[str, Callable], where: str) -> Config:
     known = ["net", "optimizer", "scheduler", "clip_grad_norm", "pretrained"] + ["classifier"] * (part == "head")
     _known_keys(block, known, where, required=("net", "optimizer"))
-    checked: Config = {"net": _typed(block["net"], registry, f"{where}.net")}
-    checked["optimizer"] = _typed(block["optimizer"], OPTIMIZERS, f"{where}.optimizer", fill=False)
+    noted = FACTS if part == "head" else ()
+    checked: Config = {"net": _typed(block["net"], registry, f"{where}.net", facts=noted, noted=noted)}
+    checked["optimizer"] = _typed(block["optimizer"], OPTIMIZERS, f"{where}.optimizer", fill=False, facts=("params",))
     if block.get("scheduler"):
-        checked["scheduler"] = _typed(
-            block["scheduler"], SCHEDULERS, f"{where}.scheduler", fill=False, facts=("T_max", "total_steps")
-        )
+        given = ("optimizer", "T_max", "total_steps")
+        checked["scheduler"] = _typed(block["scheduler"], SCHEDULERS, f"{where}.scheduler", fill=False, facts=given)
+        if "milestones" in checked["scheduler"]:  # torch's own annotation cannot be read at run time
+            steps = _coerce(checked["scheduler"]["milestones"], list[int], f"{where}.scheduler.milestones")
+            checked["scheduler"]["milestones"] = steps
     checked["clip_grad_norm"] = _coerce(block.get("clip_grad_norm", 1e5), float, f"{where}.clip_grad_norm")
     if block.get("pretrained"):
         checked["pretrained"] = _coerce(block["pretrained"], str, f"{where}.pretrained")
@@ -307,46 +333,68 @@ def _settle_length(resolved: Config, origin: str) -> None:
         if not milestones:
             raise UserError(f"{origin}: project.max_iters must say how long to train: no scheduler has milestones")
         project["max_iters"] = max(milestones)
-    if project["max_iters"] < 1 or project["val_intvl"] < 1:
-        raise UserError(f"{origin}: project.max_iters and project.val_intvl must be at least 1")
+    counts = {"max_iters": project["max_iters"], "val_intvl": project["val_intvl"]}
+    counts |= {f"{log}.screen_intvl": project[log]["screen_intvl"] for log in ("train_log", "val_log")}
+    for key, count in counts.items():
+        if count < 1:
+            raise UserError(f"{origin}: project.{key}: at least 1, got {count}")
     for schedule in schedules:
         whole = {"CosineAnnealingLR": "T_max", "OneCycleLR": "total_steps"}.get(schedule["type"])
         if whole and "epochs" not in schedule:
             schedule.setdefault(whole, project["max_iters"])
-    saves = [step for step in project["save_iters"] or [] if step <= project["max_iters"]]
-    project["save_iters"] = saves or [project["max_iters"]]
     project["checkpoint_intvl"] = project["checkpoint_intvl"] or project["val_intvl"]
 
 
-def _typed(block: Any, registry: Mapping[str, Callable], where: str, fill: bool = True, facts: tuple = ()) -> Config:
+def _typed(
+    block: Any,
+    registry: Mapping[str, Callable],
+    where: str,
+    fill: bool = True,
+    facts: Sequence[str] = (),
+    noted: Sequence[str] = (),
+) -> Config:
     if not isinstance(block, dict) or "type" not in block:
         raise UserError(f"{where}: says no type; known types: {', '.join(registry)}")
     name = _one_of(block["type"], registry, f"{where}.type")
     rest = {key: value for key, value in block.items() if key != "type"}
-    return {"type": name, **_arguments(rest, registry[name], where, fill, facts)}
+    return {"type": name, **_arguments(rest, registry[name], where, fill, facts, noted)}
 
 
-def _arguments(block: Any, constructor: Callable, where: str, fill: bool = True, facts: tuple = ()) -> Config:
-    """The checked arguments of a constructor; with `fill`, its defaults too (as plain YAML values)."""
+def _arguments(
+    block: Any,
+    constructor: Callable,
+    where: str,
+    fill: bool = True,
+    facts: Sequence[str] = (),
+    noted: Sequence[str] = (),
+) -> Config:
+    """The checked arguments of a constructor.
+
+    Args:
+        fill: write out its defaults too, as plain YAML values.
+        facts: arguments that the run supplies; the block need not have them.
+        noted: facts that the block may hold even if the constructor does not take them.
+    """
     block = {} if block is None else block
     if not isinstance(block, dict):
         raise UserError(f"{where}: expected a mapping of keys, got {block!r}")
     parameters = inspect.signature(constructor).parameters
     hints = _hints(constructor)
-    known = [name for name in parameters if name not in FACTS]
+    positional = ("params", "optimizer")  # objects: they cannot stand in YAML
+    known = [name for name in parameters if name not in positional and name not in noted]
     checked: Config = {}
     for key, value in block.items():
-        if key not in parameters and key in FACTS:
-            checked[key] = value  # a fact that runs write down; it is held against this run's own
+        if key in noted:
+            checked[key] = _coerce(value, int, f"{where}.{key}")  # it is held against this run's own when it starts
             continue
-        if key not in parameters:
+        if key not in known:
             name = getattr(constructor, "__name__", "it")
             raise UserError(
-                f"{where}.{key}: {name} has no such key{_nearest(key, known)}; its keys: {', '.join(known)}"
+                f"{where}.{key}: {name} has no such key{_nearest(str(key), known)}; its keys: {', '.join(known)}"
             )
         checked[key] = _coerce(value, hints.get(key, Any), f"{where}.{key}")
     for name, parameter in parameters.items():
-        if name in checked or name in FACTS or name in facts:
+        if name in checked or name in facts:
             continue
         if parameter.default is inspect.Parameter.empty:
             nested = dataclasses.is_dataclass(constructor)
@@ -381,6 +429,9 @@ def _hints(constructor: Callable) -> dict[str, Any]:
         return {}
 
 
+_LISTS = (list, tuple, collections.abc.Sequence, collections.abc.Iterable)
+
+
 def _coerce(value: Any, hint: Any, where: str) -> Any:
     """Hold a YAML value against an annotation. `1e-4` is text to YAML 1.1; where a float is due it counts as one."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
@@ -402,7 +453,7 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
             raise UserError(f"{where}: expected a number, got {value!r}") from None
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if origin in (list, tuple) or hint in (list, tuple):
+    if origin in _LISTS or hint in _LISTS:
         if not isinstance(value, list | tuple):
             raise UserError(f"{where}: expected a list, got {value!r}")
         members = inner if origin is tuple and Ellipsis not in inner else (inner[:1] or (Any,)) * len(value)
@@ -461,14 +512,26 @@ def _pair(size: Any) -> tuple[int, int]:
 
 def _build(block: Config, registry: Mapping[str, Callable], *positional: Any, **facts: Any) -> Any:
     constructor = registry[block["type"]]
-    arguments = {key: value for key, value in block.items() if key != "type" and key not in FACTS}
+    arguments = {key: value for key, value in block.items() if key != "type" and key not in facts}
     wanted = inspect.signature(constructor).parameters
     return constructor(*positional, **arguments, **{name: fact for name, fact in facts.items() if name in wanted})
+
+
+def _build_torch(block: Config, registry: Mapping[str, Callable], first: Any, what: str) -> Any:
+    try:
+        return _build(block, registry, first)
+    except (ValueError, TypeError, AssertionError) as error:
+        raise UserError(f"{what}: {block['type']} refuses its arguments: {error}") from error
 
 
 def build_dataset(block: Config) -> Any:
     """A data set from its resolved block."""
     return _build(with_view(block, {"image_size": 112}), DATASETS)
+
+
+def check_net(net: Config, where: str) -> None:
+    """Hold a backbone's block against the signature. Raises UserError that names the key."""
+    _typed(net, BACKBONES, where)
 
 
 def build_backbone(type: str, **params: Any) -> torch.nn.Module:
@@ -501,18 +564,20 @@ def build_head(
     if not isinstance(feat_dim, int) or not isinstance(num_class, int) or feat_dim < 1 or num_class < 1:
         raise UserError(f"head: feat_dim and num_class are counts, got {feat_dim!r} and {num_class!r}")
     _one_of(classifier, CLASSIFIERS, "head: classifier")
-    head = _build(_typed({"type": type, **params}, HEADS, "head"), HEADS, num_class=num_class, feat_dim=feat_dim)
+    head = _build(
+        _typed({"type": type, **params}, HEADS, "head", facts=FACTS), HEADS, num_class=num_class, feat_dim=feat_dim
+    )
     return CLASSIFIERS[classifier](head, feat_dim, num_class)
 
 
 def build_optimizer(block: Config, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """An optimizer of torch.optim over `parameters`."""
-    return _build(block, OPTIMIZERS, list(parameters))
+    """An optimizer of torch.optim over `parameters`. Raises UserError for values that it refuses."""
+    return _build_torch(block, OPTIMIZERS, list(parameters), "optimizer")
 
 
 def build_scheduler(block: Config | None, optimizer: torch.optim.Optimizer) -> Any:
     """A scheduler of torch.optim.lr_scheduler, stepped once an iteration; None where no block is given."""
-    return _build(block, SCHEDULERS, optimizer) if block else None
+    return _build_torch(block, SCHEDULERS, optimizer, "scheduler") if block else None
 
 
 def settings(resolved: Config) -> tuple[Project, Parallel]:

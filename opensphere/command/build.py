@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from opensphere import collective, protocol
 from opensphere import config as cfg
-from opensphere import protocol
 from opensphere.dataset.augment import Augment
 from opensphere.dataset.holdout import hold_out
 from opensphere.engine.checkpoint import load_weights, read_weights
 from opensphere.engine.extract import extract
-from opensphere.engine.parallel import World, pick_precision, threads_per_process
+from opensphere.engine.parallel import NAMES, World, choose_precision
 from opensphere.engine.part import Part
 from opensphere.engine.record import Record
 from opensphere.engine.run import Run
@@ -55,6 +55,11 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
         val += [(cfg.build_dataset(b["dataset"]), DataLoader(**b["dataloader"])) for b in data["val"]]
     for dataset, _ in val:
         protocol.check(dataset)
+        if dataset.image_size != train.image_size:
+            raise UserError(
+                f"{origin}: data.val: {dataset.name} has images of {dataset.image_size}, but training has "
+                f"{train.image_size}: leave image_size out"
+            )
     if train.num_class < 2:
         raise UserError(
             f"{origin}: data.train: {train.name} holds {train.num_class} person; training needs two or more"
@@ -77,8 +82,6 @@ def build_run(resolved: cfg.Config, num_class: int, world: World, origin: str) -
     The backbone is drawn before the head, each from its own generator state: heads under comparison share it.
     """
     project, parallel = cfg.settings(resolved)
-    if world.device.type == "cpu" and world.size > 1:
-        torch.set_num_threads(threads_per_process(world))
     blocks = resolved["model"]
     torch.manual_seed(project.seed)
     backbone = cfg.build_backbone(**blocks["backbone"]["net"])
@@ -100,19 +103,25 @@ def build_run(resolved: cfg.Config, num_class: int, world: World, origin: str) -
         optimizer = cfg.build_optimizer(blocks[name]["optimizer"], module.parameters())
         scheduler = cfg.build_scheduler(blocks[name].get("scheduler"), optimizer)
         parts[name] = Part(module, optimizer, scheduler, blocks[name]["clip_grad_norm"], replicated=name == "head")
-    return Run(backbone, classifier, parts, world, pick_precision(project.precision, world.device), project.seed)
+    # what the first rank measures holds for all, and is written down for a resume
+    precision = collective.gather_objects(choose_precision(project.precision, world.device))[0]
+    resolved["project"]["precision"] = precision
+    return Run(backbone, classifier, parts, world, NAMES[precision], project.seed)
 
 
 def validator(sets: Sets, record: Record) -> Any:
-    """The function that a training calls to validate: a table of metrics by name of the data set."""
+    """The function that a training calls to validate: metrics by name of the data set, on the first rank."""
 
     def validate(run: Run) -> dict[str, dict[str, float]]:
         results = {}
+        for buffer in run.bare_backbone.buffers():
+            collective.broadcast(buffer)  # BatchNorm's statistics are each rank's own; the first rank's are saved
         for dataset, loader in sets.val:
             batch = max(1, loader.batch_size // run.world.size)
             with record.task(f"validate on {dataset.name}", len(dataset)) as advance:
                 features = extract(run.bare_backbone, dataset, run.world, batch, loader.num_workers, run.dtype, advance)
-            results[dataset.name] = protocol.evaluate(dataset, features)
+            if run.world.rank == 0:
+                results[dataset.name] = protocol.evaluate(dataset, features)
         return results
 
     return validate

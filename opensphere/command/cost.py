@@ -44,7 +44,7 @@ def print_cost(resolved: cfg.Config, origin: str) -> None:
         "head": f"{head:,} parameters",
         "training": f"{resolved['project']['max_iters']:,} updates of {batch:,} images",
         "work": f"{3 * cost.flops * batch * resolved['project']['max_iters'] / 1e15:,.2f} PFLOPs in all",
-        "memory": f"about {total:,.0f} MiB on one device: {split}, {logits / MEBI:,.0f} scores of the head",
+        "memory": f"about {total:,.0f} MiB if one device takes the whole batch: {split}, {logits / MEBI:,.0f} scores",
     }
     for name, text in rows.items():
         console.print(f"{name:10} {text}", markup=False)

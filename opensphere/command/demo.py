@@ -12,12 +12,14 @@ from opensphere import config as cfg
 from opensphere import protocol
 from opensphere.command import train
 from opensphere.command.build import Sets, build_sets
-from opensphere.command.screen import Rows, load_images, make_console, render_table, write_tables
+from opensphere.command.screen import Rows, load_images, make_console, print_table, write_tables
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
 from opensphere.engine.folder import make_run_folder, versions
-from opensphere.engine.parallel import World, launch
+from opensphere.engine.parallel import World, choose_precision, launch
 from opensphere.error import UserError
+
+TITLE = "Losses under identical conditions"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,12 +43,14 @@ def run(arguments: argparse.Namespace) -> int:
     config = cfg.load(plan["base"], arguments.overrides)
     test = cfg.check_test(cfg.load(plan["test"]), plan["test"])
     first = cfg.check_train(_with_head(config, plan["heads"][0]), plan["base"])
-    folder = make_run_folder(arguments.proj_dir)
     sets = build_sets(first, plan["base"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config["project"]["precision"] = choose_precision(first["project"]["precision"], device)  # once, for all heads
     view = cfg.view_of(first["data"]["train"]["dataset"])
     tests = [cfg.build_dataset(cfg.with_view(block["dataset"], view)) for block in test["data"]["test"]]
     load_images([sets.train, *(dataset for dataset, _ in sets.val), *tests], console)
 
+    folder = make_run_folder(arguments.proj_dir)
     rows: Rows = [{"model": "raw pixels", **measure(tests, [raw_pixels(dataset) for dataset in tests])}]
     for net in plan["heads"]:
         resolved = cfg.check_train(_with_head(config, net), plan["base"])
@@ -59,9 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         metrics = measure(tests, features_of(outcome.folder, resolved, tests))
         cost = {"seconds": round(outcome.seconds, 1), "images/s": round(outcome.images_per_second)}
         rows.append({"model": net["type"], **metrics, **cost, "folder": outcome.folder.name})
-    table = render_table("Losses under identical conditions", rows, hidden=("folder",))
-    write_tables(folder, "result", rows, table, versions=versions())
-    console.print(table)
+    write_tables(folder, "result", TITLE, rows, versions=versions())
+    print_table(console, TITLE, rows)
     names = ", ".join(dataset.name for dataset in tests)
     console.print(f"ten-fold accuracy in per cent on people never seen in training ({names}): mean ± standard error")
     console.print(f"{time.perf_counter() - began:,.0f} seconds in all; runs, logs and tables are in {folder}")

@@ -34,7 +34,7 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     module = _module(name)
     parser = argparse.ArgumentParser(f"opensphere {name}", description=module.__doc__)
     module.add_arguments(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)  # overrides may stand anywhere
     warnings.showwarning = _print_warning
     return guarded(lambda: module.run(arguments))
 

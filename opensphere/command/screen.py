@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from opensphere import storage
 
@@ -29,7 +30,7 @@ def make_console(quiet: bool = False) -> Console:
 def bar(console: Console) -> Progress:
     """A progress bar with the time left, gone when it is done; nothing where the output is no terminal."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -53,28 +54,45 @@ def load_images(datasets: Sequence[Any], console: Console) -> None:
         console.print(f"{count:,} images brought into memory in {seconds:.1f} s", highlight=False)
 
 
-def write_tables(folder: Path, name: str, rows: Rows, table: Table, **more: Any) -> None:
+def write_tables(folder: Path, name: str, title: str, rows: Rows, **more: Any) -> None:
     """Write a table as `<folder>/<name>.txt`, `.csv` and `.json`; `more` goes into the JSON beside its rows."""
-    text = Console(file=io.StringIO(), width=max(120, 16 * len(rows[-1])))
-    text.print(table)
-    storage.write_text(folder / f"{name}.txt", text.file.getvalue())  # type: ignore[attr-defined]
-    lines = io.StringIO()
-    writer = csv.DictWriter(lines, list(rows[-1]), lineterminator="\n")
+    text = Console(file=io.StringIO(), width=10_000)
+    text.print(render_table(title, rows))
+    lines = [line.rstrip() for line in text.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    storage.write_text(folder / f"{name}.txt", "\n".join(lines) + "\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[-1]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    storage.write_text(folder / f"{name}.csv", lines.getvalue())
+    storage.write_text(folder / f"{name}.csv", table.getvalue())
     storage.write_text(folder / f"{name}.json", json.dumps({**more, "rows": rows}, indent=2, ensure_ascii=False) + "\n")
 
 
-def render_table(title: str, rows: Rows, hidden: Sequence[str] = ()) -> Table:
-    """A table for a terminal or a text file; a column `X SE` is shown as ± behind the values of X."""
-    keys = [key for key in rows[-1] if key not in hidden and not (key.endswith(" SE") and key[:-3] in rows[-1])]
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for key in keys:
-        number = isinstance(rows[-1][key], float | int)
-        table.add_column(key.replace("=", "\n"), justify="right" if number else "left", no_wrap=number)
-    for row in rows:
-        table.add_row(*(_cell(row, key) for key in keys))
+def print_table(console: Console, title: str, rows: Rows) -> None:
+    """Print a table; where it is wider than the screen, lying on its side."""
+    upright = render_table(title, rows)
+    wide = console.measure(upright).minimum > console.width
+    console.print(render_table(title, rows, turned=True) if wide else upright)
+
+
+def render_table(title: str, rows: Rows, turned: bool = False) -> Table:
+    """A table for a terminal or a text file; a column `X SE` is shown as ± behind the values of X.
+
+    Args:
+        turned: rows become columns.
+    """
+    keys = [key for key in rows[-1] if not (key.endswith(" SE") and key[:-3] in rows[-1])]
+    cells = [[Text(_cell(row, key)) for key in keys] for row in rows]
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
+    if turned:
+        heads = [Text(""), *(row[0] for row in cells)]
+        lines = [[Text(key), *column] for key, column in list(zip(keys, zip(*cells, strict=True), strict=True))[1:]]
+    else:
+        heads, lines = [Text(key.replace("=", "\n")) for key in keys], cells
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
     return table
 
 

@@ -9,21 +9,21 @@ from rich.console import Console
 
 from opensphere import config as cfg
 from opensphere import protocol
-from opensphere.command.screen import Rows, bar, load_images, make_console, render_table, write_tables
-from opensphere.command.train import wait_until
+from opensphere.command.screen import Rows, bar, load_images, make_console, print_table, write_tables
+from opensphere.command.train import parse_time, wait_until
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
+from opensphere.engine.folder import find_config
 from opensphere.engine.parallel import World, launch, pick_precision
 from opensphere.error import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `test`."""
-    parser.add_argument("--config", metavar="FILE", required=True, help="the test config, such as config/test/lfw.yml")
-    parser.add_argument(
-        "--proj_dir", "--proj_dirs", "--list", nargs="+", metavar="DIR", required=True, dest="proj_dirs",
-        help="run folders: what train made, or a run of OpenSphere",
-    )  # fmt: skip
+    parser.add_argument("--config", metavar="FILE", required=True, help="such as config/test/lfw.yml")
+    about = "run folders: what train made, or a run of OpenSphere"
+    names = ("--proj_dir", "--proj_dirs", "--list")
+    parser.add_argument(*names, dest="proj_dirs", nargs="+", action="extend", metavar="DIR", required=True, help=about)
     parser.add_argument("--start_time", metavar="TIME", help="wait until then, as in 2022-04-22-03-17-05")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as in data.test.0.dataset.data_dir=DIR")
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: the config, a run folder or the data do not allow it.
     """
-    wait_until(arguments.start_time)
+    start = parse_time(arguments.start_time)
     # nargs="+" takes what follows the folders: an override is what holds a = and is no folder
     words = [word for word in arguments.proj_dirs if "=" in word and not Path(word).is_dir()]
     folders = [Path(word) for word in arguments.proj_dirs if word not in words]
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     for folder in folders:
         read_run(folder)
     _, parallel = cfg.settings(resolved)
+    wait_until(start)
     launch(worker, parallel, resolved, folders)
     return 0
 
@@ -52,15 +53,14 @@ def worker(world: World, resolved: cfg.Config, folders: list[Path]) -> None:
     console = make_console(quiet=world.rank > 0)
     for folder in folders:
         for dataset, rows in test_folder(folder, resolved, world, console):
-            if world.rank == 0:
-                table = render_table(f"{folder.name} on {dataset.name}", rows)
-                write_tables(folder, dataset.name, rows, table, dataset=dataset.name)
-                console.print(table)
-                console.print(f"written: {folder / dataset.name}.txt, .csv, .json", markup=False, soft_wrap=True)
+            title = f"{folder.name} on {dataset.name}"
+            write_tables(folder, dataset.name, title, rows, dataset=dataset.name)
+            print_table(console, title, rows)
+            console.print(f"written: {folder / dataset.name}.txt, .csv, .json", markup=False, soft_wrap=True)
 
 
 def test_folder(folder: Path, resolved: cfg.Config, world: World, console: Console) -> Any:
-    """Test the checkpoints of one run folder; yields (data set, rows), the average as the last row.
+    """Test the checkpoints of one run folder; yields (data set, rows) on the first rank, the average as the last row.
 
     Raises:
         UserError: the folder is no run, or its weights do not fit its config.
@@ -88,8 +88,10 @@ def test_folder(folder: Path, resolved: cfg.Config, world: World, console: Conso
                     backbone, dataset, world, max(1, loader["batch_size"] // world.size), loader["num_workers"], dtype,
                     lambda count: progress.advance(task, count),  # noqa: B023  called before the next turn
                 )  # fmt: skip
-                rows.append({"Iter": str(step), **protocol.evaluate(dataset, features)})
-        yield dataset, [*rows, average_row(rows)]
+                if world.rank == 0:
+                    rows.append({"Iter": str(step), **protocol.evaluate(dataset, features)})
+        if world.rank == 0:
+            yield dataset, [*rows, average_row(rows)]
 
 
 def read_run(folder: Path) -> tuple[cfg.Config, cfg.Config, dict[int, Path]]:
@@ -101,13 +103,13 @@ def read_run(folder: Path) -> tuple[cfg.Config, cfg.Config, dict[int, Path]]:
     Raises:
         UserError: it is no run folder.
     """
-    if not (folder / "config.yml").is_file():
-        raise UserError(f"{folder}: is no run folder, it has no config.yml")
-    config = cfg.load(folder / "config.yml")
+    path = find_config(folder)
+    config = cfg.load(path)
     try:
         net = dict(config["model"]["backbone"]["net"])
+        cfg.check_net(net, f"{path}: model.backbone.net")
     except (KeyError, TypeError):
-        raise UserError(f"{folder / 'config.yml'}: has no model.backbone.net") from None
+        raise UserError(f"{path}: has no model.backbone.net") from None
     saves = (config.get("project") or {}).get("save_iters")
     train = (config.get("data") or {}).get("train") or {}
     return net, cfg.view_of(train.get("dataset") or {}), find_weights(folder, saves)

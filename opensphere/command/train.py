@@ -1,13 +1,13 @@
 """`opensphere train`: one training from a config, or the rest of one that stopped."""
 
 import argparse
-import shlex
+import json
 import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from shlex import quote
 
 import torch
 
@@ -17,7 +17,7 @@ from opensphere.command.build import Sets, build_run, build_sets, validator
 from opensphere.command.cost import print_cost
 from opensphere.command.screen import load_images, make_console
 from opensphere.engine import checkpoint, loop
-from opensphere.engine.folder import describe_run, make_run_folder
+from opensphere.engine.folder import GIVEN, describe_run, find_config, make_run_folder
 from opensphere.engine.parallel import World, launch
 from opensphere.engine.record import Record
 from opensphere.error import UserError
@@ -53,6 +53,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as in model.head.net.m=0.4")
 
 
+# What may change when a run goes on: how long, how often, on which machine, from which folder. Nothing that it learns.
+RESUMABLE = (
+    "project.max_iters",
+    "project.save_iters",
+    "project.val_intvl",
+    "project.checkpoint_intvl",
+    "project.train_log",
+    "project.val_log",
+    "parallel.",
+)
+RESUMABLE_ENDS = (".num_workers", ".pin_memory", ".data_dir", ".ann_path", ".in_memory")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Carry out the command; returns the exit status.
 
@@ -61,20 +74,34 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if bool(arguments.config) == bool(arguments.resume):
         raise UserError("train: give either --config FILE for a new run or --resume FOLDER to go on with one")
-    wait_until(arguments.start_time)
+    start = parse_time(arguments.start_time)
     folder = Path(arguments.resume) if arguments.resume else None
-    source = _config_of(folder) if folder else Path(arguments.config)
-    config = cfg.load(source, arguments.overrides)
-    if arguments.proj_dir:
-        config.setdefault("project", {})["proj_dir"] = arguments.proj_dir
-    resolved = cfg.check_train(config, str(source))
+    overrides = list(arguments.overrides)
+    if folder:
+        _check_resumable(overrides, arguments.proj_dir)
+    elif arguments.proj_dir:
+        overrides.append(f"project.proj_dir={json.dumps(arguments.proj_dir)}")
+    source = find_config(folder) if folder else Path(arguments.config)
+    resolved = cfg.check_train(cfg.load(source, overrides), str(source))
     if arguments.dry_run:
         print_cost(resolved, str(source))
         return 0
-    given = source.read_text(encoding="utf-8-sig") + "".join(f"# override: {text}\n" for text in arguments.overrides)
+    given = (folder / GIVEN if folder and (folder / GIVEN).is_file() else source).read_text(encoding="utf-8-sig")
+    given = given.rstrip("\n") + "\n" + "".join(f"# override: {text}\n" for text in overrides)
     _, parallel = cfg.settings(resolved)
+    wait_until(start)
     outcome = launch(worker, parallel, resolved, given, str(source), folder)
     return 0 if outcome is None or outcome.finished else INTERRUPTED
+
+
+def _check_resumable(overrides: list[str], proj_dir: str | None) -> None:
+    changed = [text.partition("=")[0] for text in overrides] + ["project.proj_dir"] * bool(proj_dir)
+    for key in changed:
+        if not key.startswith(RESUMABLE) and not key.endswith(RESUMABLE_ENDS):
+            raise UserError(
+                f"{key}: a run that goes on keeps what it learns by; to change it, start a new run "
+                "(model.backbone.pretrained=FOLDER/models/backbone_N.pth begins with these weights)"
+            )
 
 
 def worker(
@@ -92,15 +119,15 @@ def worker(
         load_images([sets.train, *(dataset for dataset, _ in sets.val)], make_console(quiet=world.rank > 0))
     run = build_run(resolved, sets.train.num_class, world, origin)
     resuming = folder is not None
-    if resuming:
-        checkpoint.load_checkpoint(run, folder)  # type: ignore[arg-type]
-    else:
-        folder = make_run_folder(project.proj_dir) if world.rank == 0 else None
-        folder = collective.gather_objects(folder)[0]
-    assert folder is not None
+    if folder is not None:
+        checkpoint.load_checkpoint(run, folder)
+    stream = loop.batches_of(run, sets.train, sets.loader, project)
+    if folder is None:
+        made = make_run_folder(project.proj_dir) if world.rank == 0 else None
+        folder = collective.gather_objects(made)[0]
     start = run.step
-    facts = {"world_size": world.size, "device": str(world.device), "precision": str(run.dtype).removeprefix("torch.")}
-    if world.rank == 0 and not resuming:
+    facts = {"world_size": world.size, "device": str(world.device), "from_update": start}
+    if world.rank == 0:
         describe_run(folder, given, cfg.dump(resolved), project.cfg_fname, facts)
     record = Record(
         folder if world.rank == 0 else None,
@@ -112,18 +139,18 @@ def worker(
     )
     try:
         state = f"resuming after update {run.step}" if resuming else "training"
+        where = f"{world.size} x {world.device}, {resolved['project']['precision']}"
         record.note(
             f"{state}: {len(sets.train):,} images of {sets.train.num_class:,} people, {project.max_iters:,} updates of "
-            f"{sets.loader.batch_size} images, {world.size} x {facts['device']}, {facts['precision']}, folder {folder}"
+            f"{sets.loader.batch_size} images, {where}, folder {folder}"
         )
-        finished = loop.train(
-            run, sets.train, sets.loader, sets.augment, project, folder, validator(sets, record), record
-        )
+        finished = loop.train(run, sets.train, stream, sets.augment, project, folder, validator(sets, record), record)
         if finished:
             record.note(f"finished after update {run.step}: {folder}")
         else:
-            command = f"python train.py --resume {shlex.quote(str(folder))}"
-            record.note(f"stopped after update {run.step}, saved; continue with: {command}")
+            door = "python train.py" if Path("train.py").is_file() else "opensphere train"
+            record.note(f"stopped after update {run.step}, saved; continue with: {door} --resume {quote(str(folder))}")
+        collective.barrier()  # the end of one process ends the others: not before the first has saved
         if not finished and world.size > 1:
             sys.exit(INTERRUPTED)
         images = (run.step - start) * sets.loader.batch_size
@@ -132,27 +159,21 @@ def worker(
         record.close()
 
 
-def _config_of(folder: Path) -> Path:
-    """The resolved config of a run folder."""
-    for path in (folder / "config.yml", *sorted(folder.glob("*.yml"))):
-        if path.is_file() and path.name != "config_given.yml":
-            return path
-    raise UserError(f"{folder}: is no run folder, it has no config.yml")
-
-
-def wait_until(text: str | None) -> None:
-    """Sleep until a time written as 2022-04-22-03-17-05; a time that has passed is no wait.
+def parse_time(text: str | None) -> datetime | None:
+    """The time written as 2022-04-22-03-17-05.
 
     Raises:
         UserError: the text is no such time.
     """
-    if not text:
-        return
     try:
-        start: Any = datetime.strptime(text, "%Y-%m-%d-%H-%M-%S")
+        return datetime.strptime(text, "%Y-%m-%d-%H-%M-%S") if text else None
     except ValueError:
         raise UserError(f"--start_time {text}: write it as 2022-04-22-03-17-05") from None
-    seconds = (start - datetime.now()).total_seconds()
+
+
+def wait_until(start: datetime | None) -> None:
+    """Sleep until then; a time that has passed is no wait."""
+    seconds = (start - datetime.now()).total_seconds() if start else 0
     if seconds > 0:
         print(f"waiting until {start:%Y-%m-%d %H:%M:%S} ({seconds:,.0f} s)", flush=True)
         time.sleep(seconds)

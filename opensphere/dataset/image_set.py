@@ -138,7 +138,8 @@ def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None, c
         crop: the part of the image to keep, before it is resized; None keeps all.
 
     Raises:
-        UserError: the file is empty, cut short, no image, or smaller than the crop. OpenCV would fill the missing part of a JPEG with grey.
+        UserError: the file is empty, cut short, no image, or smaller than the crop. OpenCV would fill the missing part
+            of a JPEG with grey.
     """
     if not data:
         raise UserError(f"{where}: the file is empty; download or extract it again")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from opensphere import storage
@@ -22,14 +23,12 @@ def save_checkpoint(run: Run, folder: Path) -> Path:
     path = folder / NAME
     state = {
         "step": run.step,
-        "seed": run.seed,
         "backbone": run.bare_backbone.state_dict(),
         "classifier": run.classifier.state_dict(),
         "parts": {name: part.state_dict() for name, part in run.parts.items()},
         "scaler": run.scaler.state_dict(),
     }
-    with storage.atomic_path(path) as part:
-        torch.save(state, part)
+    _write(path, state)
     return path
 
 
@@ -40,7 +39,13 @@ def load_checkpoint(run: Run, folder: Path) -> None:
         UserError: the folder has no checkpoint, or it belongs to another config (names the keys that do not fit).
     """
     path = folder / NAME
+    if not path.is_file():
+        raise UserError(f"{folder}: has no {NAME}, the run ended before its first one; start it anew")
     state = read_weights(path)
+    if set(state) != {"step", "backbone", "classifier", "parts", "scaler"}:
+        raise UserError(f"{path}: is no checkpoint of a training")
+    for leftover in folder.glob(f".{NAME}.*"):  # of a process that was killed while writing
+        leftover.unlink(missing_ok=True)
     load_weights(run.bare_backbone, state["backbone"], path)
     load_weights(run.classifier, state["classifier"], path)
     for name, part in run.parts.items():
@@ -53,15 +58,27 @@ def save_weights(run: Run, models: Path) -> Path:
     """Write `backbone_N.pth` and `head_N.pth` after N updates, in OpenSphere's layout. Returns the backbone's path."""
     backbone = models / f"backbone_{run.step}.pth"
     for path, module in ((models / f"head_{run.step}.pth", run.classifier), (backbone, run.bare_backbone)):
-        with storage.atomic_path(path) as part:
-            torch.save(module.state_dict(), part)
+        _write(path, module.state_dict())
     return backbone
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    with storage.atomic_path(path) as part:
+        try:
+            torch.save(state, part)
+        except RuntimeError as error:  # how torch's writer says that the disk is full
+            raise UserError(
+                f"{path}: cannot be written, the disk may be full ({str(error).splitlines()[0]})"
+            ) from error
 
 
 def write_safetensors(weights: dict[str, torch.Tensor], path: Path) -> None:
     """Write weights as safetensors, whole or not at all."""
     with storage.atomic_path(path) as part:
-        save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, part)
+        try:
+            save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, part)
+        except SafetensorError as error:
+            raise UserError(f"{path}: cannot be written, the disk may be full ({error})") from error
 
 
 def read_weights(path: str | Path) -> dict[str, Any]:

@@ -16,6 +16,8 @@ import opensphere
 from opensphere import storage
 from opensphere.error import UserError
 
+GIVEN = "config_given.yml"
+
 
 def make_run_folder(parent: str | Path) -> Path:
     """Make `<parent>/<yyyymmdd_hhmmss>`, a folder that no other run has.
@@ -40,11 +42,28 @@ def make_run_folder(parent: str | Path) -> Path:
             ) from error
 
 
+def find_config(folder: Path) -> Path:
+    """The resolved config of a run folder, whatever `project.cfg_fname` called it.
+
+    Raises:
+        UserError: the folder has none.
+    """
+    for path in (folder / "config.yml", *sorted(folder.glob("*.yml"))):
+        if path.is_file() and path.name != GIVEN:
+            return path
+    raise UserError(f"{folder}: is no run folder, it has no config.yml")
+
+
 def describe_run(folder: Path, given: str, resolved: str, cfg_fname: str, facts: dict[str, Any]) -> None:
-    """Write the config as resolved (`cfg_fname`), as given (`config_given.yml`), and `versions.json`."""
+    """Write the config as resolved (`cfg_fname`), as given (`config_given.yml`), and `versions.json`.
+
+    versions.json is a list: a run that is resumed adds what it goes on with.
+    """
+    path = folder / "versions.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     storage.write_text(folder / cfg_fname, resolved)
-    storage.write_text(folder / "config_given.yml", given)
-    storage.write_text(folder / "versions.json", json.dumps({**versions(), **facts}, indent=2) + "\n")
+    storage.write_text(folder / GIVEN, given)
+    storage.write_text(path, json.dumps([*before, {**versions(), **facts}], indent=2) + "\n")
 
 
 def versions() -> dict[str, Any]:

@@ -12,19 +12,43 @@ import torch
 
 from opensphere import collective
 from opensphere.dataset.augment import Augment
-from opensphere.dataset.loader import train_loader
+from opensphere.dataset.loader import TrainBatches, train_loader
 from opensphere.engine import checkpoint
 from opensphere.engine.record import Record
 from opensphere.engine.run import Run, train_step
 from opensphere.engine.settings import DataLoader, Project
+from opensphere.error import UserError
 
 Validate = Callable[[Run], dict[str, dict[str, float]]]
+
+
+def batches_of(run: Run, dataset: Any, loader: DataLoader, project: Project) -> TrainBatches:
+    """The batches of this rank from the next update to the last.
+
+    Raises:
+        UserError: the batch is larger than the data or cannot be shared, or the run is past its end already.
+    """
+    if run.step > project.max_iters:  # type: ignore[operator]
+        raise UserError(f"project.max_iters is {project.max_iters}, but the run has {run.step} updates already")
+    return train_loader(
+        dataset,
+        batch_size=loader.batch_size,
+        shuffle=loader.shuffle,
+        drop_last=loader.drop_last,
+        seed=run.seed,
+        rank=run.world.rank,
+        world_size=run.world.size,
+        num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory and run.world.device.type == "cuda",
+        start_step=run.step,
+        stop_step=project.max_iters,
+    )
 
 
 def train(
     run: Run,
     dataset: Any,
-    loader: DataLoader,
+    stream: TrainBatches,
     augment: Augment,
     project: Project,
     folder: Path,
@@ -38,19 +62,6 @@ def train(
     Returns:
         True when training reached its end, False when it was interrupted (the checkpoint holds what was done).
     """
-    stream = train_loader(
-        dataset,
-        batch_size=loader.batch_size,
-        shuffle=loader.shuffle,
-        drop_last=loader.drop_last,
-        seed=run.seed,
-        rank=run.world.rank,
-        world_size=run.world.size,
-        num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory and run.world.device.type == "cuda",
-        start_step=run.step,
-        stop_step=project.max_iters,
-    )
     labels = torch.from_numpy(np.ascontiguousarray(dataset.labels))
     batches = iter(stream)
     models = folder / Path(project.model_dir).name
@@ -67,7 +78,7 @@ def train(
                     record.report()
                 if first:
                     checkpoint.save_checkpoint(run, folder)
-            if run.step in (project.save_iters or []):
+            if done or run.step in (project.save_iters or []):
                 record.flush()
                 if first:
                     checkpoint.save_weights(run, models)

@@ -1,5 +1,6 @@
 """Devices and processes: who runs where, and in which arithmetic."""
 
+import logging
 import os
 import signal
 import socket
@@ -43,13 +44,15 @@ def launch(worker: Callable[..., Any], parallel: Parallel, *arguments: Any) -> A
         What the worker returns, where it ran in this process; None after several.
 
     Raises:
-        UserError: the devices asked for do not exist, or a worker ended with an error that it has printed.
+        UserError: the devices asked for do not exist, or what a worker raised.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        device = _devices(parallel, int(os.environ.get("LOCAL_WORLD_SIZE", size)))[
-            int(os.environ.get("LOCAL_RANK", rank))
-        ]
+        local = int(os.environ.get("LOCAL_RANK", rank))
+        devices = _devices(parallel, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
+        if local >= len(devices):
+            raise UserError(f"torchrun started process {local + 1} here, but there are {len(devices)} devices to use")
+        device = devices[local]
         return _member(World(rank, size, device), parallel, "env://", worker, arguments)
     devices = _devices(parallel, parallel.processes)
     if len(devices) == 1:
@@ -58,17 +61,23 @@ def launch(worker: Callable[..., Any], parallel: Parallel, *arguments: Any) -> A
     url = parallel.dist_url
     if not url or url.endswith(":0") or not url.startswith("tcp://"):
         url = f"tcp://127.0.0.1:{_free_port()}"
-    workers = mp.start_processes(
-        _spawned, (devices, parallel, url, worker, arguments), len(devices), join=False, start_method="spawn"
-    )
-    _attend(workers)
+    messages = mp.get_context("spawn").SimpleQueue()
+    call = (devices, parallel, url, messages, worker, arguments)
+    workers = mp.start_processes(_spawned, call, len(devices), join=False, start_method="spawn")
+    _attend(workers, messages)
     return None
 
 
-def _attend(workers: Any) -> None:
+def _attend(workers: Any, messages: Any) -> None:
     """Wait for the workers. Ctrl-C is passed on once as SIGTERM, which they take for "stop after the step"; the second
-    one ends them."""
-    asked = []
+    one ends them.
+
+    Raises:
+        UserError: the first that a worker raised, or a worker was ended from outside.
+        SystemExit: with the status of a worker that ended otherwise.
+    """
+    asked: list[int] = []
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it would announce each end
 
     def ask(number: int, frame: FrameType | None) -> None:
         asked.append(number)
@@ -80,18 +89,29 @@ def _attend(workers: Any) -> None:
         while not workers.join():
             pass
     except mp.ProcessExitedException as error:
-        raise SystemExit(error.exit_code if error.exit_code > 0 else 1) from None  # the worker has said what was wrong
+        if not messages.empty():
+            raise UserError(messages.get()) from None
+        if error.exit_code > 0 or asked:
+            raise SystemExit(130 if asked else error.exit_code) from None
+        raise UserError(
+            f"process {error.error_index} was ended by {error.signal_name}, perhaps for want of memory; "
+            "a training that has a checkpoint goes on with --resume"
+        ) from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def _spawned(rank: int, devices: list, parallel: Parallel, url: str, worker: Callable, arguments: tuple) -> None:
+def _spawned(
+    rank: int, devices: list, parallel: Parallel, url: str, messages: Any, worker: Callable, arguments: tuple
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all: the parent decides
+    if hasattr(mp, "_prctl_pr_set_pdeathsig"):  # torch arms SIGINT, ignored here: without the parent, stop and save
+        mp._prctl_pr_set_pdeathsig(signal.SIGTERM)
     try:
         _member(World(rank, len(devices), devices[rank]), parallel, url, worker, arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        messages.put(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -99,6 +119,8 @@ def _spawned(rank: int, devices: list, parallel: Parallel, url: str, worker: Cal
 
 def _member(world: World, parallel: Parallel, url: str, worker: Callable, arguments: tuple) -> Any:
     _use(world.device)
+    if world.device.type == "cpu":
+        torch.set_num_threads(threads_per_process(world))
     backend = parallel.backend if world.device.type == "cuda" and parallel.backend else None
     backend = backend or ("nccl" if world.device.type == "cuda" else "gloo")
     dist.init_process_group(backend, init_method=url, rank=world.rank, world_size=world.size)
@@ -113,7 +135,9 @@ def _devices(parallel: Parallel, processes: int | None) -> list[torch.device]:
         count = torch.cuda.device_count()
         chosen = parallel.device_ids if parallel.device_ids is not None else list(range(count))
         chosen = [chosen] if isinstance(chosen, int) else chosen
-        wrong = [index for index in chosen if index >= count]
+        if not chosen:
+            raise UserError("parallel.device_ids: an empty list names no GPU; null takes all")
+        wrong = [index for index in chosen if not 0 <= index < count]
         if wrong:
             raise UserError(
                 f"parallel.device_ids: there is no GPU {wrong[0]}, {count} are visible (CUDA_VISIBLE_DEVICES)"
@@ -143,7 +167,17 @@ def _free_port() -> int:
 
 def threads_per_process(world: World) -> int:
     """Threads that one of several CPU processes may use, so that together they fill the cores once."""
-    return max(1, (os.cpu_count() or 1) // world.size)
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world.size))  # set by torchrun, where there are several machines
+    return max(1, (os.cpu_count() or 1) // local)
+
+
+NAMES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """`fp32`, `bf16` or `fp16`: the name of what `pick_precision` picks."""
+    dtype = pick_precision(precision, device)
+    return next(name for name, value in NAMES.items() if value == dtype)
 
 
 def pick_precision(precision: str, device: torch.device) -> torch.dtype:
@@ -152,9 +186,8 @@ def pick_precision(precision: str, device: torch.device) -> torch.dtype:
     `auto` measures: a processor may list bf16 among its flags and still multiply it a hundred times slower than fp32,
     so only a product that has been timed counts. bf16 is taken where it is at least 1.2 times as fast.
     """
-    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision in named:
-        return named[precision]
+    if precision in NAMES:
+        return NAMES[precision]
     try:
         fast = _seconds(torch.bfloat16, device) * 1.2 < _seconds(torch.float32, device)
     except RuntimeError:  # the device has no bf16 at all
@@ -164,7 +197,8 @@ def pick_precision(precision: str, device: torch.device) -> torch.dtype:
 
 def _seconds(dtype: torch.dtype, device: torch.device) -> float:
     """The best of five timings of a small convolution, forward and backward: what a backbone is made of."""
-    images = torch.ones(8, 64, 28, 28, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    batch = 8 if device.type == "cpu" else 256  # a GPU must be given enough to be busy
+    images = torch.ones(batch, 64, 28, 28, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     kernel = torch.ones(64, 64, 3, 3, device=device, dtype=dtype, requires_grad=True)
     best = float("inf")
     for _ in range(5):

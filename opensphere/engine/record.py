@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -52,12 +52,15 @@ class Record:
         self.files: dict[str, TextIO] = {}
         self.events: Any = None
         self.bar: Progress | None = None
+        self.train_log = self.val_log = ""
         if folder is None:
             return
         _drop_after(folder / "metrics.jsonl", start)
-        for name in (project.train_log.path, project.val_log.path, "metrics.jsonl"):
+        # the name alone: OpenSphere's resolved configs have the path of their own run before it
+        self.train_log, self.val_log = Path(project.train_log.path).name, Path(project.val_log.path).name
+        for name in (self.train_log, self.val_log, "metrics.jsonl"):
             self.files[name] = _open(folder / name)
-        self.events = _tensorboard(folder)
+        self.events = _tensorboard(folder, start)
         if self.console.is_terminal:
             self.bar = _bar(self.console)
             self.main_task = self.bar.add_task(title, total=project.max_iters, completed=start, rate="", loss="")
@@ -82,7 +85,7 @@ class Record:
         rows = [(index, _numbers(result)) for index, result in self.waiting]
         self.waiting = []
         for index, row in rows:
-            self._write(self.project.train_log.path, f"[DEBUG] {_stamp()}, Iter: {index}, {_spell(row)}")
+            self._write(self.train_log, f"[DEBUG] {_stamp()}, Iter: {index}, {_spell(row)}")
             self.unreported.append(row)
             self.next = index + 1
         for index, row in rows:
@@ -99,9 +102,9 @@ class Record:
         rate = len(rows) * self.batch_size / max(self.seconds, 1e-9)
         self.since, self.seconds = now, 0.0
         index = self.next - 1
-        mean = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+        mean = {key: _mean([row[key] for row in rows]) for key in rows[0]}
         line = f"{_stamp()}, Iter: {index}, {_spell(mean)}"
-        self._write(self.project.train_log.path, f"[INFO] {line}")
+        self._write(self.train_log, f"[INFO] {line}")
         self._line({"kind": "train", "iter": index, **mean, "images_per_second": round(rate, 1)})
         if self.bar:
             self.bar.update(self.main_task, rate=f"{rate:,.0f} images/s", loss=f"loss {mean['Loss']:.4f}")
@@ -125,7 +128,7 @@ class Record:
         """Write the metrics of each validation set after `step` updates."""
         for name, metrics in results.items():
             numbers = ", ".join(f"{key}: {value:.4f}" for key, value in metrics.items())
-            self._write(self.project.val_log.path, f"[INFO] {_stamp()}, Iter: {step}, {name}, {numbers}")
+            self._write(self.val_log, f"[INFO] {_stamp()}, Iter: {step}, {name}, {numbers}")
             self._line({"kind": "val", "iter": step, "set": name, **metrics})
             if (
                 step % (self.project.val_intvl * self.project.val_log.screen_intvl) == 0
@@ -161,7 +164,7 @@ class Record:
 
     def note(self, text: str) -> None:
         """A line in train.log and on the screen."""
-        self._write(self.project.train_log.path, f"[INFO] {_stamp()}, {text}")
+        self._write(self.train_log, f"[INFO] {_stamp()}, {text}")
         self.say(text)
 
     def close(self) -> None:
@@ -169,7 +172,8 @@ class Record:
         if self.bar:
             self.bar.stop()
         for file in self.files.values():
-            file.close()
+            with suppress(OSError):  # of a disk that is full: it has been told
+                file.close()
         self.files = {}
         if self.events:
             self.events.close()
@@ -184,6 +188,7 @@ class Record:
             raise UserError(f"{self.folder / name}: cannot be written: {error.strerror}") from error
 
     def _line(self, values: dict[str, Any]) -> None:
+        values = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()}
         values["time"] = _stamp()
         self._write("metrics.jsonl", json.dumps(values, ensure_ascii=False))
         if self.events:
@@ -205,6 +210,12 @@ def _numbers(result: StepResult) -> dict[str, float]:
     }
 
 
+def _mean(values: list[float]) -> float:
+    """The mean of the finite ones: under fp16 a gradient may overflow now and then."""
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
 def _spell(row: dict[str, float]) -> str:
     return ", ".join(f"{key}: {value:.4g}" if key == "lr" else f"{key}: {value:.4f}" for key, value in row.items())
 
@@ -220,7 +231,7 @@ def _clock(seconds: float) -> str:
 
 def _bar(console: Console) -> Progress:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -255,9 +266,9 @@ def _drop_after(path: Path, start: int) -> None:
     storage.write_text(path, "".join(kept))
 
 
-def _tensorboard(folder: Path) -> Any:
+def _tensorboard(folder: Path, start: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:  # an extra
         return None
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=start)

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from opensphere.command.main import run_command
-from tests.material import only_run, tiny_config, write_config, write_pairs, write_people
+from tests.material import only_run, tiny_config, write_config, write_pairs, write_people, write_test_config
 
 
 @pytest.fixture
@@ -30,9 +30,11 @@ def train(folder: Path, config: dict[str, Any] | None = None, *words: str) -> in
     return run_command("train", ["--config", str(path), *words])
 
 
-def refused(folder: Path, capsys: pytest.CaptureFixture, *words: str, config: dict[str, Any] | None = None) -> str:
-    """The one line of a training that is refused; nothing may be left of it."""
-    assert train(folder, config, *words) == 2
+def refused(folder: Path, capsys: pytest.CaptureFixture, *words: str, begun: bool = False) -> str:
+    """The one line of a training that is refused; nothing may be left of it, unless it had begun."""
+    before = set(folder.rglob("*"))
+    assert train(folder, None, *words) == 2
+    assert begun or not [path for path in set(folder.rglob("*")) - before if path.name not in ("train.yml", "project")]
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning:")]
     assert len(lines) == 1 and lines[0].startswith("error: "), lines
     return lines[0]
@@ -78,7 +80,8 @@ def test_what_a_run_leaves(folder: Path) -> None:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["iter"] for line in lines if line["kind"] == "val"] == [6, 12]
     assert all(0 <= line["ACC"] <= 100 for line in lines if line["kind"] == "val")
-    assert json.loads((run / "versions.json").read_text())["torch"] == torch.__version__
+    (versions,) = json.loads((run / "versions.json").read_text())
+    assert versions["torch"] == torch.__version__ and versions["from_update"] == 0
 
 
 def test_weights_named_n_hold_n_updates(folder: Path) -> None:
@@ -127,6 +130,14 @@ def train_process(folder: Path, *words: str) -> subprocess.Popen:
     )
 
 
+def wait_for_run(folder: Path, process: subprocess.Popen, seconds: float = 120) -> Path:
+    end = time.monotonic() + seconds
+    while not (folder / "project").is_dir() or not list((folder / "project").iterdir()):
+        assert time.monotonic() < end and process.poll() is None, "the training never began"
+        time.sleep(0.02)
+    return only_run(folder)
+
+
 def wait_for(path: Path, text: str, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not (path.is_file() and text in path.read_text()):
@@ -148,9 +159,7 @@ def test_an_interrupted_run_resumes_to_the_bit(folder: Path, number: int, extra:
     whole = ["--config", str(path), *extra]
     assert run_command("train", [*whole, f"project.proj_dir={folder / 'whole'}"]) == 0
     process = train_process(folder, *whole)
-    while not (folder / "project").is_dir() or not list((folder / "project").iterdir()):
-        time.sleep(0.02)
-    run = only_run(folder)
+    run = wait_for_run(folder, process)
     wait_for(run / "train.log", "Iter: 60,")
     os.kill(process.pid, number) if number != signal.SIGINT else os.killpg(process.pid, number)
     output, _ = process.communicate(timeout=60)
@@ -196,34 +205,119 @@ def test_two_processes_follow_one(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_stop_and_resume(folder: Path) -> None:
+def test_two_processes_stop_and_resume(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config(folder, max_iters=4000, val_intvl=4000, train_log={"screen_intvl": 1})
     path = write_config(folder, config)
+    # a save that takes its time, as that of a real model does: the other process must not end it
+    slow = "import time, torch; save = torch.save; torch.save = lambda *a: (time.sleep(2), save(*a))"
+    (folder / "sitecustomize.py").write_text(slow)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
     process = train_process(folder, "--config", str(path), "parallel.processes=2")
-    while not (folder / "project").is_dir() or not list((folder / "project").iterdir()):
-        time.sleep(0.05)
-    run = only_run(folder)
+    run = wait_for_run(folder, process)
     wait_for(run / "train.log", "Iter: 20,", 120)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "--resume" in output and "Traceback" not in output
     done = torch.load(run / "checkpoint.pth", weights_only=True)["step"]
-    assert (
-        run_command(
-            "train", ["--resume", str(run), f"project.max_iters={done + 2}", f"project.save_iters=[{done + 2}]"]
-        )
-        == 0
-    )
+    assert run_command("train", ["--resume", str(run), f"project.max_iters={done + 2}", "parallel.processes=1"]) == 0
+    assert (run / f"models/backbone_{done + 2}.pth").is_file()
+
+
+@pytest.mark.slow
+def test_an_error_of_several_processes_is_one_line(folder: Path) -> None:
+    (folder / "list.txt").write_text("one_field\n")
+    path = write_config(folder, tiny_config(folder))
+    process = train_process(folder, "--config", str(path), "parallel.processes=2")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert len(output.splitlines()) == 1 and output.startswith("error: ") and "list.txt:1" in output
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_told(folder: Path) -> None:
+    path = write_config(folder, tiny_config(folder, max_iters=100_000, train_log={"screen_intvl": 1}))
+    process = train_process(folder, "--config", str(path), "parallel.processes=2")
+    run = wait_for_run(folder, process)
+    wait_for(run / "train.log", "Iter: 5,", 120)
+    pgrep = ["pgrep", "-P", str(process.pid), "-f", "spawn_main"]
+    listed = subprocess.run(pgrep, capture_output=True, text=True, check=True)
+    os.kill(int(listed.stdout.split()[0]), signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2 and "was ended by SIGKILL" in output and "Traceback" not in output
 
 
 @pytest.mark.slow
 def test_torchrun_is_a_launcher_too(folder: Path) -> None:
     path = write_config(folder, tiny_config(folder))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29731", "train.py"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train.py"]
     done = subprocess.run([*command, "--config", str(path)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads((only_run(folder) / "versions.json").read_text())["world_size"] == 2
+    assert json.loads((only_run(folder) / "versions.json").read_text())[0]["world_size"] == 2
+
+
+def test_a_finished_run_can_go_on(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    assert train(folder) == 0
+    run = only_run(folder)
+    assert run_command("train", ["--resume", str(run), "project.max_iters=20"]) == 0
+    assert (run / "models/backbone_20.pth").is_file()
+    assert yaml.safe_load((run / "config.yml").read_text())["project"]["max_iters"] == 20
+    assert "# override: project.max_iters=20" in (run / "config_given.yml").read_text()
+    assert [entry["from_update"] for entry in json.loads((run / "versions.json").read_text())] == [0, 12]
+    assert run_command("train", ["--resume", str(run)]) == 0  # nothing left to do
+    assert run_command("train", ["--resume", str(run), "project.max_iters=15"]) == 2
+    assert "project.max_iters is 15, but the run has 20 updates already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["model.base.optimizer.lr=0.5", "project.seed=3", "data.train.dataloader.batch_size=8"])
+def test_a_run_that_goes_on_keeps_what_it_learns_by(folder: Path, capsys: pytest.CaptureFixture, key: str) -> None:
+    assert train(folder, None, "project.max_iters=1") == 0
+    assert run_command("train", ["--resume", str(only_run(folder)), key]) == 2
+    assert f"{key.partition('=')[0]}: a run that goes on keeps" in capsys.readouterr().err
+
+
+def test_overrides_may_stand_anywhere(folder: Path) -> None:
+    path = write_config(folder, tiny_config(folder))
+    words = ["project.max_iters=1", "--proj_dir", str(folder / "p"), "project.seed=4"]
+    assert run_command("train", ["--config", str(path), *words]) == 0
+    (run,) = (folder / "p").iterdir()
+    resolved = yaml.safe_load((run / "config.yml").read_text())["project"]
+    assert (resolved["max_iters"], resolved["seed"]) == (1, 4)
+
+
+def test_another_name_of_the_config(folder: Path) -> None:
+    assert train(folder, None, "project.max_iters=1", "project.cfg_fname=mine.yml") == 0
+    run = only_run(folder)
+    assert (run / "mine.yml").is_file() and not (run / "config.yml").exists()
+    test = str(write_test_config(folder))
+    assert run_command("test", ["--config", test, "--proj_dir", str(run)]) == 0
+    assert run_command("train", ["--resume", str(run), "project.max_iters=2"]) == 0
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "auto"])
+def test_other_arithmetic_trains_and_is_written_down(folder: Path, precision: str) -> None:
+    if precision == "fp16" and not torch.cuda.is_available():
+        pytest.skip("fp16 needs a GPU")
+    assert train(folder, tiny_config(folder, precision=precision)) == 0
+    run = only_run(folder)
+    resolved = yaml.safe_load((run / "config.yml").read_text())["project"]["precision"]
+    assert resolved == precision if precision != "auto" else resolved in ("fp32", "bf16")
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+
+
+def test_the_crop_of_training_is_that_of_every_test(folder: Path) -> None:
+    config = tiny_config(folder, max_iters=2)
+    config["data"]["train"]["dataset"] |= {"crop": [4, 6, 28, 30], "image_size": 16}
+    assert train(folder, config) == 0
+    run = only_run(folder)
+    resolved = yaml.safe_load((run / "config.yml").read_text())
+    assert resolved["data"]["val"][0]["dataset"]["crop"] == [4, 6, 28, 30]
+    rows = []
+    for words in ([], ["data.test.0.dataset.crop=[4, 6, 28, 30]"], ["data.test.0.dataset.crop=[0, 0, 32, 32]"]):
+        assert run_command("test", ["--config", str(write_test_config(folder)), "--proj_dir", str(run), *words]) == 0
+        rows.append(json.loads((run / "pairs.json").read_text())["rows"][0])
+    assert rows[0] == rows[1] != rows[2]
 
 
 def test_runs_of_one_second_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -276,14 +370,14 @@ class TestRefusals:
     def test_truncated_image(self, folder: Path, capsys: pytest.CaptureFixture, workers: int) -> None:
         image = folder / "images/person_03/02.png"
         image.write_bytes(image.read_bytes()[:300])
-        line = refused(folder, capsys, f"data.base.dataloader.num_workers={workers}", "data.val=[]")
+        line = refused(folder, capsys, f"data.base.dataloader.num_workers={workers}", "data.val=[]", begun=True)
         assert "person_03/02.png" in line
 
     @pytest.mark.parametrize("content", [None, b"", b"this is no image"])
     def test_images_that_are_none(self, folder: Path, capsys: pytest.CaptureFixture, content: bytes | None) -> None:
         image = folder / "images/person_01/01.png"
         image.unlink() if content is None else image.write_bytes(content)
-        assert "person_01/01.png" in refused(folder, capsys, "data.val=[]")
+        assert "person_01/01.png" in refused(folder, capsys, "data.val=[]", begun=True)
 
     def test_one_class_only(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
         lines = [line for line in (folder / "list.txt").read_text().splitlines() if line.endswith("person_00")]
@@ -308,7 +402,7 @@ class TestRefusals:
 
     def test_pretrained_of_another_network(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
         assert train(folder, None, "project.max_iters=1") == 0
-        saved = only_run(folder) / "models" / "backbone_1.pth"
+        saved = (only_run(folder) / "models" / "backbone_1.pth").rename(folder / "backbone_1.pth")
         words = [f"model.backbone.pretrained={saved}", "model.backbone.net.width=0.25"]
         capsys.readouterr()
         line = refused(folder, capsys, *words)
@@ -322,13 +416,35 @@ class TestRefusals:
         assert run_command("train", []) == 2
         assert "--config FILE for a new run or --resume" in capsys.readouterr().err
 
+    def test_an_image_size_of_its_own(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
+        assert "pairs has images of (64, 64)" in refused(folder, capsys, "data.val.0.dataset.image_size=64")
+
+    def test_a_crop_beyond_the_image(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
+        line = refused(folder, capsys, "data.train.dataset.crop=[0, 0, 40, 40]", "data.val=[]", begun=True)
+        assert "is 32 x 32 pixels, the crop [0, 0, 40, 40] reaches beyond" in line
+
+    def test_what_torch_refuses(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
+        assert "optimizer: SGD refuses its arguments" in refused(folder, capsys, "model.base.optimizer.lr=-1")
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+    def test_a_full_disk(self, folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        full = torch.save
+
+        def save(state: Any, part: Path) -> None:
+            part.unlink()
+            part.symlink_to("/dev/full")
+            full(state, part)
+
+        monkeypatch.setattr(torch, "save", save)
+        assert "checkpoint.pth: cannot be written" in refused(folder, capsys, begun=True)
+
     def test_start_time(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
         assert "2022-04-22-03-17-05" in refused(folder, capsys, "--start_time", "noon")
         assert train(folder, None, "project.max_iters=1", "--start_time", "2022-04-22-03-17-05") == 0
 
     def test_a_loss_that_is_not_finite(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
         words = ["model.head.net={type: SoftmaxLoss}", "model.base.optimizer.lr=1e30", "model.base.scheduler=null"]
-        line = refused(folder, capsys, *words, "project.checkpoint_intvl=1")
+        line = refused(folder, capsys, *words, "project.checkpoint_intvl=1", begun=True)
         assert re.search(r"the loss was (nan|inf) at iteration \d+ with lr 1e\+30", line)
         state = torch.load(only_run(folder) / "checkpoint.pth", weights_only=True)
         step = int(re.search(r"at iteration (\d+)", line)[1])  # type: ignore[index]
