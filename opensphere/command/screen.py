@@ -71,7 +71,8 @@ def write_tables(folder: Path, name: str, title: str, rows: Rows, **more: Any) -
 def print_table(console: Console, title: str, rows: Rows) -> None:
     """Print a table; where it is wider than the screen, lying on its side."""
     upright = render_table(title, rows)
-    wide = console.measure(upright).minimum > console.width
+    unbound = console.options.update(max_width=10_000)  # else a table promises to fit any width
+    wide = console.measure(upright, options=unbound).maximum > console.width
     console.print(render_table(title, rows, turned=True) if wide else upright)
 
 

@@ -1,0 +1,64 @@
+"""From a config to the objects of a training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from opensphere import config as cfg
+from opensphere.command.build import build_run, build_sets, settle_facts
+from opensphere.engine.parallel import World
+from opensphere.error import UserError
+from tests.material import tiny_config, write_config, write_pairs, write_people
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_people(tmp_path, people=12)
+    write_pairs(tmp_path, people=12)
+    return tmp_path
+
+
+def resolve(folder: Path, *overrides: str) -> cfg.Config:
+    return cfg.check_train(cfg.load(write_config(folder, tiny_config(folder)), overrides))
+
+
+def test_held_out_people_are_not_trained_on(folder: Path) -> None:
+    sets = build_sets(resolve(folder, "data.val={holdout: {people: 4, pairs: 40, folds: 2}}"), "config")
+    assert sets.train.num_class == 8 and len(sets.train) == 64
+    (pairs, loader), *others = sets.val
+    assert not others and loader.batch_size == 16
+    names = {pairs.dataset.names[pairs.dataset.labels[index]] for index in pairs.indices}
+    assert len(names) <= 4 and not names & set(sets.train.names)
+    assert pairs.metrics == ["ACC10", "ACC10 SE", "ACC"]
+
+
+def test_test_mode_leaves_images_as_they_are(folder: Path) -> None:
+    sets = build_sets(resolve(folder, "data.train.dataset.test_mode=true"), "config")
+    assert sets.augment.mirror == 0
+
+
+def test_a_set_without_people_cannot_be_learnt(folder: Path) -> None:
+    item = f"{{type: ItemDataset, name: items, data_dir: '{folder}/images'}}"
+    with pytest.raises(UserError, match="ItemDataset has no people to learn"):
+        build_sets(
+            resolve(folder, f"data.train.dataset={item}", "data.val=[]", "model.backbone.net.input_size=112"), "config"
+        )
+
+
+def test_the_facts_of_a_run_are_written_into_its_config(folder: Path) -> None:
+    resolved = resolve(folder, "project.precision=auto")
+    run = build_run(resolved, 12, ALONE, "config")
+    assert resolved["model"]["head"]["net"]["num_class"] == 12
+    assert resolved["project"]["precision"] in ("fp32", "bf16")
+    assert run.classifier.w.shape == (16, 12)
+    with pytest.raises(UserError, match="model.head.net.num_class is 12, but it is 13 here"):
+        settle_facts(resolved, 13, 16, "config")
+
+
+def test_the_seed_decides_the_weights(folder: Path) -> None:
+    runs = [build_run(resolve(folder, f"project.seed={seed}"), 12, ALONE, "config") for seed in (1, 1, 2)]
+    first, again, other = (torch.cat([p.flatten() for p in run.backbone.parameters()]) for run in runs)
+    assert torch.equal(first, again) and not torch.equal(first, other)
