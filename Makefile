@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check test-slow clean
+.PHONY: help demo test check test-slow clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' Makefile
 
 demo: .venv/.demo  ## from nothing to a table of three losses, in minutes, without a GPU
 	$(BIN)/opensphere demo
@@ -20,7 +23,7 @@ test: .venv/.dev  ## all tests but those of minutes each
 test-slow: .venv/.dev  ## those too: training to accuracy, kills
 	$(BIN)/python -m pytest -m long --durations=10
 
-clean:
+clean:  ## remove what these commands made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 .venv/bin/python:

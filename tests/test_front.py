@@ -209,3 +209,20 @@ def test_the_banner_is_what_its_script_draws(tmp_path: Path) -> None:
     runpy.run_path(str(ROOT / "scripts/draw_banner.py"))["main"](str(tmp_path / "banner.png"))
     drawn = cv2.imread(str(tmp_path / "banner.png"), cv2.IMREAD_UNCHANGED)
     assert np.abs(shipped.astype(int) - drawn).mean() < 0.5  # versions of OpenCV may smooth edges differently
+
+
+def test_the_tree_of_the_readme_is_the_tree() -> None:
+    """Each module of the package stands in the README's tree, and what stands there exists."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## The repository")[1].split("## Citation")[0]
+    for path in sorted((ROOT / "opensphere").rglob("*.py")):
+        if path.stem not in ("__init__", "__main__") and "synthetic" not in path.parts:
+            assert re.search(rf"\b{path.stem}\b", text), f"{path.relative_to(ROOT)} is missing in the README's tree"
+    for name in re.findall(r"\b[\w/]+\.(?:py|md)\b", text):
+        assert list(ROOT.rglob(name)), f"the README's tree names {name}, which does not exist"
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text) + re.findall(r'src="([^"]+)"', text):
+        assert (ROOT / target).exists(), target
+    assert "@" not in re.sub(r"bibtex.*?```", "", text, flags=re.S).replace("@article", "")

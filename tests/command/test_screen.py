@@ -17,7 +17,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("width", [70, 80, 200])
 def test_every_number_is_seen_whole(width: int) -> None:
     console = Console(file=io.StringIO(), width=width)
     print_table(console, "a [/x] b", ROWS)
