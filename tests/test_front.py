@@ -225,4 +225,4 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text) + re.findall(r'src="([^"]+)"', text):
         assert (ROOT / target).exists(), target
-    assert "@" not in re.sub(r"bibtex.*?```", "", text, flags=re.S).replace("@article", "")
+    assert not re.findall(r"@[A-Z]+@", text)  # a figure that was never filled in

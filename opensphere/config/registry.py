@@ -1,0 +1,35 @@
+"""What a config may name: the only file that looks names up."""
+
+import types
+from collections.abc import Callable
+
+import torch
+
+from opensphere import dataset as datasets
+from opensphere.model import backbone as backbones
+from opensphere.model import head as heads
+
+# Facts of a run: nobody types them. Runs write them into the head's block, as OpenSphere does; there they must agree.
+FACTS = ("num_class", "feat_dim")
+
+
+def _registry(module: types.ModuleType) -> dict[str, Callable]:
+    return {name: getattr(module, name) for name in module.__all__}
+
+
+def _torch_types(module: types.ModuleType, base: type, without: tuple[str, ...]) -> dict[str, Callable]:
+    found = {name: value for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)}
+    hidden = (base.__name__, *without)
+    return {name: value for name, value in found.items() if name not in hidden and not name.startswith("_")}
+
+
+DATASETS = _registry(datasets)
+BACKBONES = _registry(backbones)
+HEADS = _registry(heads)
+# Left out: what a step without arguments cannot drive, and what YAML cannot hold.
+OPTIMIZERS = _torch_types(torch.optim, torch.optim.Optimizer, without=("LBFGS", "SparseAdam"))
+SCHEDULERS = _torch_types(
+    torch.optim.lr_scheduler,
+    torch.optim.lr_scheduler.LRScheduler,
+    without=("ReduceLROnPlateau", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler"),
+)
