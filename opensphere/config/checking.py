@@ -22,7 +22,7 @@ def check_train(config: Config, origin: str = "config") -> Config:
 
     Returns:
         The resolved config: defaults written out, sizes carried from the training set to the backbone and the
-        validation sets, `project.max_iters` and `project.save_iters` settled.
+        validation sets, `project.max_iters` settled.
 
     Raises:
         UserError: names the key, and the nearest known one.

@@ -34,7 +34,7 @@ class Project:
         cfg_fname: the name of the resolved config inside a run folder.
         train_log, val_log: the two logs.
         val_intvl: validate every so many updates (and at the end).
-        save_iters: write the weights after so many updates; None means at the end only.
+        save_iters: write the weights after so many updates, and at the end.
         checkpoint_intvl: renew the checkpoint that a resume starts from every so many updates; None means `val_intvl`.
         max_iters: the number of updates; None means the largest scheduler milestone.
         seed: fixes initial weights, order of the images and augmentation.
