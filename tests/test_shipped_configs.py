@@ -10,7 +10,7 @@ from opensphere.command.demo import read_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = sorted([*(ROOT / "config/train").glob("*.yml"), *(ROOT / "config/papers").rglob("*.yml")]) + [
-    ROOT / "config/demo" / name for name in ("faces.yml", "folder.yml", "cfp_lfw.yml")
+    ROOT / "config/demo" / name for name in ("faces.yml", "faces_shape.yml", "folder.yml", "cfp_lfw.yml")
 ]
 TEST = sorted((ROOT / "config/test").glob("*.yml"))
 
@@ -40,8 +40,9 @@ def test_a_test_config_is_valid(path: Path) -> None:
     assert all(block["dataset"]["name"] for block in resolved["data"]["test"])
 
 
-def test_the_demo_names_what_is_there() -> None:
-    plan = read_plan(ROOT / "config/demo/demo.yml")
+@pytest.mark.parametrize("file", ["demo.yml", "shape.yml"])
+def test_the_demo_names_what_is_there(file: str) -> None:
+    plan = read_plan(ROOT / "config/demo" / file)
     assert (ROOT / plan["base"]).is_file() and (ROOT / plan["test"]).is_file()
     base = cfg.load(ROOT / plan["base"])
     for net in plan["heads"]:

@@ -55,6 +55,15 @@ def test_a_plan_that_lacks_a_key(tmp_path: Path, capsys: pytest.CaptureFixture) 
 
 
 @pytest.mark.long
+def test_shape_alone_carries_identity(tmp_path: Path) -> None:
+    assert run_command("demo", ["--config", "config/demo/shape.yml", "--proj_dir", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    rows = {row["model"]: row for row in json.loads((folder / "result.json").read_text())["rows"]}
+    assert rows["raw pixels"]["ACC10"] < 70 and rows["untrained network"]["ACC10"] < 70
+    assert rows["ArcFace"]["ACC10"] >= 92
+
+
+@pytest.mark.long
 def test_the_shipped_demo_is_a_real_problem_and_is_solved(tmp_path: Path) -> None:
     assert run_command("demo", ["--proj_dir", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()
