@@ -168,7 +168,7 @@ own_copy() {
             return 0
         fi
         for file in "$copy" "$copy"/*; do
-            if [[ -f $file && $(lower "$(basename "$file")") == "$name."* ]]; then
+            if [[ -f $file && $(lower "$(basename "$file")") =~ ^"$name"\.(tar|tar\.[a-z0-9]{2,3}|tgz|tbz2|txz|zip)$ ]]; then
                 printf '%s' "$file"
                 return 0
             fi

@@ -13,9 +13,10 @@ from pathlib import Path
 from opensphere.command.main import guarded
 from opensphere.command.test import read_run
 from opensphere.engine.checkpoint import read_weights, write_safetensors
+from opensphere.engine.folder import find_config
 from opensphere.error import UserError
 
-KEPT = ("config.yml", "versions.json", "train.log", "val.log", "metrics.jsonl")
+KEPT = ("versions.json", "train.log", "val.log", "metrics.jsonl")
 
 
 def publish(run: Path, out: Path) -> int:
@@ -29,10 +30,14 @@ def publish(run: Path, out: Path) -> int:
         raise UserError(f"{out}: is there already; name a new folder, or remove it first")
     step, path = list(weights.items())[-1]
     tensors = {name.removeprefix("module."): tensor for name, tensor in read_weights(path).items()}
-    write_safetensors(tensors, out / "models" / f"backbone_{step}.safetensors")
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a try that failed
+    write_safetensors(tensors, part / "models" / f"backbone_{step}.safetensors")
+    shutil.copyfile(find_config(run), part / "config.yml")
     for name in KEPT:
         if (run / name).is_file():
-            shutil.copyfile(run / name, out / name)
+            shutil.copyfile(run / name, part / name)
+    part.rename(out)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     print(f"{out}: weights after {step:,} updates with config and logs, {size / 1e6:.1f} MB")
     return 0

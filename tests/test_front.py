@@ -127,7 +127,7 @@ def test_the_two_feature_normalisations_end_at_one_margin() -> None:
 
 
 IJB = {f"IJB-{x}": {"data_dir": f"data/test/IJB-{x}/loose_crop", "meta_dir": f"data/test/IJB-{x}/meta"} for x in "BC"}
-COMBINED = {"combined": {"data_dir": "data/val", "ann_path": "data/val/combined_ann.txt"}}
+COMBINED = {"combined": {"data_dir": "data/val", "ann_path": "data/val/combined_ann.txt", "folds": None}}
 TEST: dict[str, dict[str, dict[str, str]]] = {
     "combined": COMBINED,
     "lfw": {"LFW": PAIRS["LFW"]},

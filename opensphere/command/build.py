@@ -45,6 +45,10 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
     val: list[tuple[Any, DataLoader]] = []
     if not hasattr(train, "num_class"):
         raise UserError(f"{origin}: data.train.dataset: {data['train']['dataset']['type']} has no people to learn")
+    if train.num_class < 2:
+        raise UserError(
+            f"{origin}: data.train: {train.name} holds {train.num_class} person; training needs two or more"
+        )
     if isinstance(data["val"], dict):
         wanted = dict(data["val"]["holdout"])
         metrics = wanted.pop("metrics")
@@ -60,10 +64,6 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
                 f"{origin}: data.val: {dataset.name} has images of {dataset.image_size}, but training has "
                 f"{train.image_size}: leave image_size out"
             )
-    if train.num_class < 2:
-        raise UserError(
-            f"{origin}: data.train: {train.name} holds {train.num_class} person; training needs two or more"
-        )
     return Sets(train, loader, Augment(**augment), val)
 
 

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from opensphere import config as cfg
 from opensphere.command.build import build_run, build_sets
+from opensphere.dataset.loader import GlobalBatches
 from opensphere.engine.parallel import World
 from opensphere.error import UserError
 from opensphere.model.backbone.cost import count
@@ -19,6 +20,7 @@ def print_cost(resolved: cfg.Config, origin: str) -> None:
     """
     console = Console(soft_wrap=True, highlight=False)
     num_class = resolved["model"]["head"]["net"].get("num_class")
+    sets = None
     try:
         sets = build_sets(resolved, origin)
         data = f"{len(sets.train):,} images of {sets.train.num_class:,} people"
@@ -27,6 +29,9 @@ def print_cost(resolved: cfg.Config, origin: str) -> None:
         if num_class is None:
             raise UserError(f"{error} (without the data, give model.head.net.num_class=COUNT to --dry-run)") from error
         data = f"not here ({error}); {num_class:,} people as given"
+    if sets:  # what a training would refuse at once is refused here too
+        loader = sets.loader
+        GlobalBatches(len(sets.train), loader.batch_size, loader.shuffle, loader.drop_last)
     run = build_run(resolved, num_class, World(0, 1, torch.device("cpu")), origin)
     cost = count(run.bare_backbone)
     head = sum(parameter.numel() for parameter in run.classifier.parameters())

@@ -109,7 +109,16 @@ def view_of(dataset: Config) -> Config:
 
 
 def with_view(dataset: Config, view: Config) -> Config:
-    """A data set's block that follows `view` where it says nothing else."""
+    """A data set's block that follows `view` where it says nothing else.
+
+    Raises:
+        UserError: the network saw a crop, and the set's type knows none.
+    """
+    if view.get("crop") and "crop" not in dataset:
+        raise UserError(
+            f"{dataset.get('name', 'data')}: the network was trained on the crop {view['crop']}, which a "
+            f"{dataset['type']} cannot follow: it would see other faces than it knows"
+        )
     return {**dataset, **{key: value for key, value in view.items() if key in dataset and dataset[key] is None}}
 
 

@@ -225,9 +225,16 @@ def find_images(folder: str | os.PathLike) -> Iterator[str]:
     """Image files below a folder at any depth, relative to it with "/", sorted by folder, then by name.
 
     Hidden files and folders are skipped and links are followed, except to a folder that holds the link.
+
+    Raises:
+        UserError: a folder cannot be read; none is passed over in silence.
     """
     folder = os.fspath(folder)
-    for parent, folders, files in os.walk(folder, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
         folders[:] = sorted(sub for sub in folders if not sub.startswith(".") and not _loops(parent, sub))
         relative = Path(os.path.relpath(parent, folder)).as_posix()
         prefix = "" if relative == "." else relative + "/"

@@ -126,6 +126,8 @@ def hold_out(
     Raises:
         UserError: the set has too few people or images, or its labels hold noise.
     """
+    if folds is not None and folds < 2:
+        raise UserError(f"holdout of {dataset.name}: folds: {folds} is too few; give 2 or more, or null for none")
     if getattr(dataset, "noise_ratio", 0):
         raise UserError(f"{dataset.name}: noise_ratio makes labels that are not people; validate on lists of pairs")
     counts = np.bincount(dataset.labels, minlength=len(dataset.names))
@@ -139,7 +141,7 @@ def hold_out(
             pairs = _available(apart.labels, folds or 1, seed)
         return PeopleSubset(dataset, rest), DrawnPairs(apart, pairs, folds, seed, name)
     except UserError as error:
-        raise UserError(f"holdout of {dataset.name}: {error}") from None
+        raise UserError(f"holdout of {dataset.name}: {error}; or train without: data.val=[]") from None
 
 
 def _choose_people(name: str, several: np.ndarray, total: int, people: int | None, seed: int) -> np.ndarray:
@@ -148,7 +150,10 @@ def _choose_people(name: str, several: np.ndarray, total: int, people: int | Non
         people = min(max(_LEAST_PEOPLE, min(total // 10, _MOST_PEOPLE)), total // 2, len(several))
     have = f"the set has {total} people, {len(several)} of them with two images or more"
     if people < 2 or people > len(several):
-        raise UserError(f"holdout of {name}: {people} people cannot be kept apart: {have}; at least 2 are needed")
+        raise UserError(
+            f"holdout of {name}: {people} people cannot be kept apart: {have}; at least 2 are "
+            "needed, or train without: data.val=[]"
+        )
     if total - people < 2:
         raise UserError(f"holdout of {name}: keeping {people} people apart leaves none to train on: {have}")
     return np.sort(_generator(seed, 0).choice(several, people, replace=False))

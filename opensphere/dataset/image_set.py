@@ -156,7 +156,8 @@ def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None, c
         if right > image.shape[1] or bottom > image.shape[0]:
             size = f"{image.shape[1]} x {image.shape[0]}"
             raise UserError(
-                f"{where}: the image is {size} pixels, the crop {list(crop)} reaches beyond; set crop to null"
+                f"{where}: the image is {size} pixels, the crop {list(crop)} reaches beyond; give the set a crop of "
+                "its own ([0, 0, width, height] keeps all)"
             )
         image = image[top:bottom, left:right]
     if image_size is not None and image.shape[:2] != image_size:

@@ -1,4 +1,4 @@
-"""Images alone, to take features of."""
+"""Images alone, to take features of with `engine.extract`; there is nothing to learn or to verify on them."""
 
 import os
 from collections.abc import Sequence

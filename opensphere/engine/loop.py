@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -91,11 +91,23 @@ def train(
             if done:
                 return True
             torch.manual_seed(_step_seed(run))  # dropout depends on (seed, step, rank), not on what ran before
-            images, index = next(batches)
+            images, index = _next(batches, run, folder, record)
             batch = augment(
                 images.to(run.world.device, non_blocking=True), index, run.seed, run.step // stream.steps_per_epoch
             )
             record.step(train_step(run, batch, labels[index]))
+
+
+def _next(batches: Iterator, run: Run, folder: Path, record: Record) -> tuple[torch.Tensor, torch.Tensor]:
+    """The next batch; where an image cannot be read, what was learnt so far is saved before the run ends."""
+    try:
+        return next(batches)
+    except UserError:
+        if run.world.rank == 0 and run.step:
+            record.flush()
+            checkpoint.save_checkpoint(run, folder)
+            record.note(f"saved after update {run.step}: mend the data, then go on with --resume {folder}")
+        raise
 
 
 def _step_seed(run: Run) -> int:

@@ -97,6 +97,6 @@ class HoldOut:
 
     people: int | None = None
     pairs: int | None = None
-    folds: int = 10
+    folds: int | None = 10
     seed: int = 0
     metrics: list[str] | None = None

@@ -51,4 +51,4 @@ def _protocol(dataset: Any) -> Any:
     for protocol in _PROTOCOLS:
         if protocol.suits(dataset):
             return protocol
-    raise UserError(f"{dataset.name}: there is nothing to measure on a {type(dataset).__name__}; give a set of pairs")
+    raise UserError(f"{dataset.name}: nothing can be measured on {type(dataset).__name__}; give a set of pairs")

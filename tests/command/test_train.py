@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from opensphere.command.main import run_command
+from opensphere.dataset.loader import GlobalBatches
 from tests.material import only_run, tiny_config, write_config, write_pairs, write_people, write_test_config
 
 
@@ -320,6 +321,16 @@ def test_the_crop_of_training_is_that_of_every_test(folder: Path) -> None:
     assert rows[0] == rows[1] != rows[2]
 
 
+def test_a_set_that_cannot_follow_the_crop_is_refused(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    config = tiny_config(folder, max_iters=1)
+    config["data"]["train"]["dataset"] |= {"crop": [0, 0, 24, 24], "image_size": 16}
+    assert train(folder, config) == 0
+    block = {"type": "SyntheticPairs", "name": "faces", "people": 20, "images": 4, "pairs": 40}
+    path = write_config(folder, {"data": {"test": [{"dataset": block}]}}, "test.yml")
+    assert run_command("test", ["--config", str(path), "--proj_dir", str(only_run(folder))]) == 2
+    assert "was trained on the crop [0, 0, 24, 24], which a SyntheticPairs cannot follow" in capsys.readouterr().err
+
+
 def test_runs_of_one_second_do_not_share_a_folder(tmp_path: Path) -> None:
     from opensphere.engine.folder import make_run_folder
 
@@ -415,6 +426,22 @@ class TestRefusals:
     def test_config_and_resume_exclude_each_other(self, capsys: pytest.CaptureFixture) -> None:
         assert run_command("train", []) == 2
         assert "--config FILE for a new run or --resume" in capsys.readouterr().err
+
+    def test_what_was_learnt_is_saved_before_a_broken_image_ends_the_run(
+        self, folder: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        order = GlobalBatches(48, 4, seed=0).order(0)
+        line = (folder / "list.txt").read_text().splitlines()[order[22]]  # of the sixth batch
+        (folder / "images" / line.split()[0]).write_bytes(b"no image")
+        assert line.split()[0] in refused(
+            folder, capsys, "data.train.dataloader.batch_size=4", "data.val=[]", begun=True
+        )
+        run = only_run(folder)
+        assert torch.load(run / "checkpoint.pth", weights_only=True)["step"] == 5
+        assert "saved after update 5: mend the data" in (run / "train.log").read_text()
+
+    def test_dry_run_refuses_what_training_would(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
+        assert "batch of 64" in refused(folder, capsys, "--dry-run", "data.train.dataloader.batch_size=64")
 
     def test_an_image_size_of_its_own(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
         assert "pairs has images of (64, 64)" in refused(folder, capsys, "data.val.0.dataset.image_size=64")

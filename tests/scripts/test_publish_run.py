@@ -15,6 +15,15 @@ def publish(*words: object) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True, check=False)
 
 
+def test_another_name_of_the_config(tmp_path: Path) -> None:
+    write_people(tmp_path)
+    write_pairs(tmp_path)
+    config = write_config(tmp_path, tiny_config(tmp_path, max_iters=1, cfg_fname="mine.yml"))
+    assert run_command("train", ["--config", str(config)]) == 0
+    assert publish(only_run(tmp_path), tmp_path / "published").returncode == 0
+    assert (tmp_path / "published" / "config.yml").is_file()
+
+
 def test_the_copy_gives_the_same_table(tmp_path: Path) -> None:
     write_people(tmp_path)
     write_pairs(tmp_path)
