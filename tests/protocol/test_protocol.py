@@ -9,9 +9,7 @@ from tests.protocol.test_verification import features_of, pairs_of
 
 
 def test_a_set_without_pairs_is_refused():
-    with pytest.raises(
-        UserError, match="^people: nothing can be measured on SimpleNamespace; give a set of pairs"
-    ):
+    with pytest.raises(UserError, match="^people: nothing can be measured on SimpleNamespace; give a set of pairs"):
         protocol.check(SimpleNamespace(name="people", labels=np.arange(3)))
 
 
