@@ -1,5 +1,6 @@
 """Devices and processes: who runs where, and in which arithmetic."""
 
+import gc
 import logging
 import os
 import signal
@@ -108,13 +109,21 @@ def _spawned(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all: the parent decides
     if hasattr(mp, "_prctl_pr_set_pdeathsig"):  # torch arms SIGINT, ignored here: without the parent, stop and save
         mp._prctl_pr_set_pdeathsig(signal.SIGTERM)
+    status: Any = 0
     try:
         _member(World(rank, len(devices), devices[rank]), parallel, url, worker, arguments)
     except UserError as error:
         messages.put(str(error))
-        sys.exit(2)
+        status = 2
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = 130
+    except SystemExit as leaving:
+        status = leaving.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not through the interpreter's own end: a thread of the process group that wants the interpreter's lock then
+    # aborts the process, now and then, after all the work is done.
+    os._exit(status)
 
 
 def _member(world: World, parallel: Parallel, url: str, worker: Callable, arguments: tuple) -> Any:
@@ -127,6 +136,7 @@ def _member(world: World, parallel: Parallel, url: str, worker: Callable, argume
     try:
         return worker(world, *arguments)
     finally:
+        gc.collect()  # what holds the group (DistributedDataParallel) goes first, so that its threads end with it
         dist.destroy_process_group()
 
 

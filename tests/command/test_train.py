@@ -125,10 +125,10 @@ def test_heads_under_comparison_share_the_initial_backbone(folder: Path) -> None
 
 
 def train_process(folder: Path, *words: str) -> subprocess.Popen:
+    """A training of its own, with as many threads as this process has: others would round sums otherwise."""
     command = [sys.executable, "-m", "opensphere", "train", *words]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, **pipes)
 
 
 def wait_for_run(folder: Path, process: subprocess.Popen, seconds: float = 120) -> Path:
