@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from opensphere import collective
+from tests.ranks import two_ranks
 
 
 def test_one_process_is_the_identity() -> None:
@@ -38,37 +37,33 @@ def joint_loss(rows: torch.Tensor) -> torch.Tensor:
 
 
 def member(rank: int, folder: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    try:
-        found = {"place": (collective.rank(), collective.world_size())}
-        found["labels"] = collective.gather(torch.tensor([10 * rank, 10 * rank + 1]))
-        x = torch.full((2, 3), float(rank), requires_grad=True)
-        gathered = collective.gather(x.t())  # not contiguous
-        (gathered * torch.arange(12.0).view(6, 2)).sum().backward()
-        found["gathered"], found["gradient"] = gathered.detach(), x.grad
-        value = [float(rank + 1), -float(rank + 1)]
-        found["sum"] = collective.sum(torch.tensor(value))
-        found["maximum"] = collective.maximum(torch.tensor(value))
-        weight = torch.nn.Parameter(torch.tensor(value))
-        collective.mean(weight)  # in place, also of a leaf that wants a gradient
-        found["mean"] = weight.detach()
-        found["broadcast"] = collective.broadcast(torch.tensor(value), 1)
-        found["objects"] = collective.gather_objects({"rank": rank})
-        collective.barrier()
+    found = {"place": (collective.rank(), collective.world_size())}
+    found["labels"] = collective.gather(torch.tensor([10 * rank, 10 * rank + 1]))
+    x = torch.full((2, 3), float(rank), requires_grad=True)
+    gathered = collective.gather(x.t())  # not contiguous
+    (gathered * torch.arange(12.0).view(6, 2)).sum().backward()
+    found["gathered"], found["gradient"] = gathered.detach(), x.grad
+    value = [float(rank + 1), -float(rank + 1)]
+    found["sum"] = collective.sum(torch.tensor(value))
+    found["maximum"] = collective.maximum(torch.tensor(value))
+    weight = torch.nn.Parameter(torch.tensor(value))
+    collective.mean(weight)  # in place, also of a leaf that wants a gradient
+    found["mean"] = weight.detach()
+    found["broadcast"] = collective.broadcast(torch.tensor(value), 1)
+    found["objects"] = collective.gather_objects({"rank": rank})
+    collective.barrier()
 
-        shared_network = DistributedDataParallel(network())
-        joint_loss(collective.gather(shared_network(batch()[3 * rank : 3 * rank + 3]))).backward()
-        found["parameters"] = [parameter.grad for parameter in shared_network.parameters()]
-        torch.save(found, f"{folder}/{rank}.pt")
-    finally:
-        dist.destroy_process_group()
+    shared_network = DistributedDataParallel(network())
+    joint_loss(collective.gather(shared_network(batch()[3 * rank : 3 * rank + 3]))).backward()
+    found["parameters"] = [parameter.grad for parameter in shared_network.parameters()]
+    torch.save(found, f"{folder}/{rank}.pt")
 
 
 @pytest.fixture(scope="module")
 def two():
     """What each of two processes found."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(member, (folder,), 2)
+        two_ranks(member, folder)
         yield [torch.load(Path(folder) / f"{rank}.pt") for rank in (0, 1)]
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from opensphere import sphere
@@ -18,6 +16,7 @@ from opensphere.error import UserError
 from opensphere.model.head import ArcFace, CosFace, SoftmaxLoss, SphereFace2
 from opensphere.model.head.head import Head, Rows
 from tests.model.head.material import HEADS, assert_close, assert_golden, plain, problem
+from tests.ranks import two_ranks
 
 # ---------------------------------------------------------------------------------------- checks
 
@@ -57,7 +56,7 @@ def test_shapes_that_do_not_fit(features: Tensor, labels: Tensor, words: str) ->
 def test_small_integers_are_labels_too() -> None:
     x, w, y = problem()
     classifier = plain("ArcFace", 4, 5)
-    assert torch.equal(classifier(x, y.to(torch.int32)), classifier(x, y))
+    assert_close(classifier(x, y.to(torch.int32)).detach(), classifier(x, y).detach(), 1e-12)
 
 
 def test_sizes() -> None:
@@ -245,12 +244,7 @@ def step(name: str, rows: slice) -> dict[str, Tensor]:
 
 
 def member(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    try:
-        torch.save({name: step(name, slice(4 * rank, 4 * rank + 4)) for name in HEADS}, f"{folder}/{rank}.pt")
-    finally:
-        dist.destroy_process_group()
+    torch.save({name: step(name, slice(4 * rank, 4 * rank + 4)) for name in HEADS}, f"{folder}/{rank}.pt")
 
 
 @pytest.mark.slow
@@ -260,7 +254,7 @@ def test_two_processes_compute_the_loss_of_the_global_batch() -> None:
     Feature gradients are twice as large on each rank, for the mean that data parallelism takes afterwards.
     """
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(member, (folder,), 2)
+        two_ranks(member, folder)
         ranks = [torch.load(Path(folder) / f"{rank}.pt") for rank in (0, 1)]
     for name in HEADS:
         alone = step(name, slice(None))
