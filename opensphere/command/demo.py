@@ -13,6 +13,7 @@ from opensphere import protocol
 from opensphere.command import train
 from opensphere.command.build import Sets, build_sets
 from opensphere.command.screen import Rows, load_images, make_console, print_table, write_tables
+from opensphere.dataset.augment import normalise
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
 from opensphere.engine.folder import make_run_folder, versions
@@ -111,8 +112,6 @@ def features_of(folder: Path | None, resolved: cfg.Config, tests: list[Any]) -> 
 
 def settle_statistics(backbone: torch.nn.Module, dataset: Any) -> None:
     """Let BatchNorm see images: a network that never did would look worse than untrained weights are."""
-    from opensphere.dataset.augment import normalise
-
     images = torch.stack([dataset[index][0] for index in range(min(256, len(dataset)))])
     backbone.train()
     with torch.no_grad():

@@ -8,7 +8,10 @@ TRAIN_HEADERS = ("Iter", "Loss", "bkb_grad", "head_grad", "Mag_mean", "Mag_std")
 
 @dataclass
 class TrainLog:
-    """`project.train_log`: every iteration goes to the file, an average of `screen_intvl` iterations to the screen."""
+    """`project.train_log`: every iteration goes to the file, an average of `screen_intvl` iterations to the screen.
+
+    `headers` is accepted for OpenSphere's configs; the columns are always these.
+    """
 
     path: str = "train.log"
     screen_intvl: int = 100

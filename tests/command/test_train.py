@@ -354,7 +354,7 @@ def test_dry_run_without_the_data(folder: Path, capsys: pytest.CaptureFixture) -
 
 
 class TestRefusals:
-    """Each is one line that names the file or key, status 2, and leaves no run folder."""
+    """Each is one line that names the file or key, with status 2; no run folder is left unless training had begun."""
 
     def test_missing_list(self, folder: Path, capsys: pytest.CaptureFixture) -> None:
         (folder / "list.txt").unlink()
