@@ -25,7 +25,7 @@ def world_size() -> int:
     return dist.get_world_size() if _grouped() else 1
 
 
-def gather(x: Tensor) -> Tensor:
+def gather(x: Tensor, partial: bool = False) -> Tensor:
     """The rows of all ranks, in rank order, with a gradient.
 
     Every rank is expected to compute the loss of the whole gathered batch. The gradient that arrives at its own rows is
@@ -35,23 +35,28 @@ def gather(x: Tensor) -> Tensor:
 
     Args:
         x: (n, ...), the same n on every rank.
+        partial: each rank finds a part of the gradient only, as where it holds some of the classes: the parts are
+            summed on the way back.
 
     Returns:
         (world_size * n, ...); `x` itself where there is one process.
     """
-    return _Gather.apply(x) if world_size() > 1 else x
+    return _Gather.apply(x, partial) if world_size() > 1 else x
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, partial: bool) -> Tensor:
+        ctx.partial = partial
         parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient.chunk(world_size())[rank()] * world_size()
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        if ctx.partial:
+            gradient = sum(gradient.clone())
+        return gradient.chunk(world_size())[rank()] * world_size(), None
 
 
 @torch.no_grad()
@@ -82,6 +87,35 @@ def broadcast(x: Tensor, source: int = 0) -> Tensor:
     if world_size() > 1:
         dist.broadcast(x, source)
     return x
+
+
+@torch.no_grad()
+def collect(x: Tensor) -> Tensor:
+    """Put the columns that each rank holds side by side, in rank order, on the first rank.
+
+    Args:
+        x: (R, n), n of each rank's own; any n.
+
+    Returns:
+        (R, all n together), on the CPU of the first rank; `x` itself on the others, and where there is one process.
+    """
+    if world_size() == 1:
+        return x
+    widths = gather_objects(x.shape[1])
+    if rank():
+        dist.send(x.contiguous(), 0)
+        return x
+    parts = [x.cpu()]
+    for source, width in enumerate(widths[1:], 1):
+        part = x.new_empty(len(x), width)
+        dist.recv(part, source)
+        parts.append(part.cpu())
+    return torch.cat(parts, 1)
+
+
+def common_seed() -> int:
+    """A number drawn from torch's generator on the first rank, the same on every rank."""
+    return gather_objects(int(torch.randint(2**62, ())))[0]
 
 
 def barrier() -> None:

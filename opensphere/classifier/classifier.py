@@ -1,5 +1,6 @@
 """The common forward: how a head and many classes make one loss. How the classes are held is all that differs."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from opensphere import collective, sphere
+from opensphere.classifier.shard import Shard
 from opensphere.error import UserError
 from opensphere.model.head.head import Head, Rows
 
@@ -22,17 +24,23 @@ class Classifier(nn.Module, ABC):
         head: the loss.
         feat_dim: D.
         num_class: C.
+        shard: the classes held by this process; None: all.
 
     Attributes:
-        w: (D, C * K), the centres of a class side by side. Xavier-normal at first, as OpenSphere: directions are
-            uniform on the sphere, and the products of a linear head begin small.
+        w: (D, C * K), the centres of a class side by side; of a shard its own classes. Xavier-normal at first, as
+            OpenSphere: directions are uniform on the sphere, and the products of a linear head begin small. A class
+            begins with the same numbers in whatever shard it is.
         b: (1, C), zero at first, for a linear head; else None.
 
     Raises:
         UserError: a size below 1, or a head made for another number of classes.
     """
 
-    def __init__(self, head: Head, feat_dim: int, num_class: int):
+    centers_first = (
+        False  # whether in memory the numbers of a centre lie side by side, rather than those of a dimension
+    )
+
+    def __init__(self, head: Head, feat_dim: int, num_class: int, shard: Shard | None = None):
         super().__init__()
         if feat_dim < 1 or num_class < 1:
             raise UserError(f"feat_dim and num_class must be at least 1, got {feat_dim} and {num_class}")
@@ -41,8 +49,9 @@ class Classifier(nn.Module, ABC):
         self.head = head
         self.feat_dim = feat_dim
         self.num_class = num_class
-        self.w = nn.Parameter(nn.init.xavier_normal_(torch.empty(feat_dim, num_class * head.centers)))
-        self.b = nn.Parameter(torch.zeros(1, num_class)) if head.space == "linear" else None
+        self.shard = shard or Shard(0, num_class)
+        self.w = nn.Parameter(_initial_centers(feat_dim, num_class, head.centers, self.shard, self.centers_first))
+        self.b = nn.Parameter(torch.zeros(1, self.shard.count)) if head.space == "linear" else None
         self.register_state_dict_post_hook(_flatten)
         self.register_load_state_dict_pre_hook(_unflatten)
 
@@ -65,16 +74,15 @@ class Classifier(nn.Module, ABC):
         self._check(features, labels)
         with torch.autocast(features.device.type, enabled=False):
             dtype = torch.promote_types(torch.promote_types(features.dtype, self.w.dtype), torch.float32)
-            x = collective.gather(features.to(dtype))
+            x = features.to(dtype)
             y = collective.gather(labels.to(features.device, torch.long, non_blocking=True))
-            if cosine and head.normalise == "in_place":
-                self.normalise()
-            norm = torch.linalg.vector_norm(x, dim=1)
-            u = sphere.unit(x) if cosine else x
-            own, handle = self.open(y, dtype)  # (B, K, D)
+            norm = collective.gather(torch.linalg.vector_norm(x, dim=1))
+            u = self.shard.gather(sphere.unit(x) if cosine else x)
+            own, bias, handle = self.open(y, dtype)  # (B, K, D)
             cos_y = (own * u.unsqueeze(1)).sum(2).max(1).values
-            if self.b is not None:
-                cos_y = cos_y + self.b[0, y]
+            cos_y = self.shard.total(cos_y if bias is None else cos_y + bias)
+            if head.draws and self.training:
+                head.random = torch.Generator().manual_seed(collective.common_seed())
             rows = head.prepare(norm, cos_y, y)
             if head.needs_scan:
                 with torch.no_grad():
@@ -86,13 +94,20 @@ class Classifier(nn.Module, ABC):
                 loss = head.loss(z_y, neg, rows).mean()
             else:
                 loss = (rows.weight * head.positive(z_y, rows)).sum() + neg
-            points = own[_firsts(y)].flatten(0, 1) if head.wants_batch_classes else own.new_empty(0, self.feat_dim)
+            points = own.new_empty(0, self.feat_dim)
+            if head.wants_batch_classes:
+                points = self.shard.total(own)[_firsts(y)].flatten(0, 1)
             return loss + head.penalty(norm, rows, points)
 
     @abstractmethod
-    def open(self, labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Any]:
-        """The centres of each row's own class, (B, K, D), unit vectors unless the head is linear, and what `negatives`
-        needs of the matrix; both with a gradient to `w`."""
+    def open(self, labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None, Any]:
+        """Begin a step: normalise `w` if that is done in place, and find the own classes.
+
+        Returns:
+            The centres of each row's own class, (B, K, D), unit vectors unless the head is linear; the biases of these
+            classes, (B,), if it is; and what `negatives` needs of the matrix; all with a gradient. Zero in a row whose
+            class is in another shard.
+        """
 
     @abstractmethod
     def negatives(self, u: Tensor, handle: Any, labels: Tensor, rows: Rows) -> Tensor:
@@ -115,9 +130,30 @@ class Classifier(nn.Module, ABC):
             return cos
         return sphere.characteristic(cos, value) if self.head.gradient == "detached" else value
 
-    def normalise(self) -> None:
-        """Give every centre unit length, in place."""
-        self.w.data.copy_(sphere.unit(self.w.data, dim=0))  # .data: an earlier forward may still await its backward
+    @property
+    def split(self) -> list[nn.Parameter]:
+        """The parameters of which each rank holds its own classes' part: `w` and `b`, where classes are split."""
+        return [each for each in (self.w, self.b) if each is not None] if self.shard.split else []
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """The state for all classes, on the first rank, whatever holds them. Call it on every rank."""
+        names = self._split_names()
+        return {name: collective.collect(x) if name in names else x for name, x in self.state_dict().items()}
+
+    def own_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Of a state for all classes, that of this process."""
+        names = self._split_names()
+        return {name: self.share(x) if name in names else x for name, x in state.items()}
+
+    def _split_names(self) -> list[str]:
+        return [name for name in ("w", "b") if any(getattr(self, name) is each for each in self.split)]
+
+    def share(self, x: Tensor) -> Tensor:
+        """Of (R, C * any) for all classes, the columns of this process's classes."""
+        if not self.shard.split or x.ndim != 2 or x.shape[1] % self.num_class:
+            return x
+        width = x.shape[1] // self.num_class
+        return x[:, self.shard.first * width : self.shard.last * width]
 
     def _check(self, features: Tensor, labels: Tensor) -> None:
         if features.ndim != 2 or features.shape[1] != self.feat_dim or not features.is_floating_point():
@@ -134,6 +170,32 @@ class Classifier(nn.Module, ABC):
                 f"label {int(outside[0])} is no class: num_class is {self.num_class}, labels go from 0 to "
                 f"{self.num_class - 1}"
             )
+
+
+BLOCK = 2**16  # classes whose initial centres are drawn together
+
+
+def _initial_centers(feat_dim: int, num_class: int, centers: int, shard: Shard, centers_first: bool) -> Tensor:
+    """The initial `w` of a shard. The first block of classes is drawn from torch's generator, each other one from a
+    generator of its own, so that a process need not draw what others hold."""
+    count, std = shard.count * centers, math.sqrt(2.0 / (feat_dim + num_class * centers))  # Xavier
+    w = torch.empty(count, feat_dim).mT if centers_first else torch.empty(feat_dim, count)
+    if w.is_meta:  # sizes are all that is asked for
+        return w
+    seed = 0
+    for first in range(0, num_class, BLOCK):
+        last = min(num_class, first + BLOCK)
+        low, high = max(first, shard.first), min(last, shard.last)
+        if first and low >= high:
+            continue
+        draw = torch.Generator().manual_seed(seed + first) if first else None
+        block = torch.empty(feat_dim, (last - first) * centers).normal_(0.0, std, generator=draw)
+        if not first:
+            seed = int(torch.randint(2**62, ()))
+        if low < high:
+            here, there = [slice(*((edge - start) * centers for edge in (low, high))) for start in (shard.first, first)]
+            w[:, here] = block[:, there]
+    return w
 
 
 def _firsts(labels: Tensor) -> Tensor:

@@ -3,21 +3,22 @@
 from torch import Tensor, dtype
 
 from opensphere import sphere
+from opensphere.classifier.blocks import NEVER
 from opensphere.classifier.classifier import Classifier
 from opensphere.model.head.head import Rows
-
-# The own class is taken out of the others by this logit: finite, so that one class alone is no special case.
-NEVER = -1e30
 
 
 class PlainClassifier(Classifier):
     """Every class in memory, every score at once: (B, C) numbers several times over. Arguments as `Classifier`."""
 
-    def open(self, labels: Tensor, dtype: dtype) -> tuple[Tensor, Tensor]:
+    def open(self, labels: Tensor, dtype: dtype) -> tuple[Tensor, Tensor | None, Tensor]:
+        if self.head.space == "cosine" and self.head.normalise == "in_place":
+            self.w.data.copy_(sphere.unit(self.w.data, dim=0))  # .data: an earlier forward may still await its backward
         centers = self.w.to(dtype).mT
         if self.head.space == "cosine" and self.head.normalise == "in_graph":
             centers = sphere.unit(centers)
-        return centers.unflatten(0, (self.num_class, self.head.centers))[labels], centers
+        own = centers.unflatten(0, (self.num_class, self.head.centers))[labels]
+        return own, None if self.b is None else self.b[0, labels], centers
 
     def negatives(self, u: Tensor, handle: Tensor, labels: Tensor, rows: Rows) -> Tensor:
         cos = (u @ handle.mT).unflatten(1, (self.num_class, self.head.centers)).max(2).values  # (B, C)
@@ -26,7 +27,7 @@ class PlainClassifier(Classifier):
         columns = rows.columns()
         score = self.score(cos, self.head.others(cos, columns))
         z = rows.scale.unsqueeze(1) * score + rows.bias.unsqueeze(1)
-        z = z.scatter(1, labels.unsqueeze(1), NEVER)
+        own = labels.unsqueeze(1)
         if self.head.reduce == "logsumexp":
-            return z.logsumexp(1)
-        return (columns.weight * self.head.negative(z, columns)).sum()
+            return z.scatter(1, own, NEVER).logsumexp(1)
+        return (columns.weight * self.head.negative(z, columns).scatter(1, own, 0.0)).sum()

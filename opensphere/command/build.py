@@ -8,11 +8,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from opensphere import collective, protocol
 from opensphere import config as cfg
+from opensphere.classifier.choice import choose
 from opensphere.dataset.augment import Augment
 from opensphere.dataset.holdout import hold_out
 from opensphere.engine.checkpoint import load_weights, read_weights
 from opensphere.engine.extract import extract
-from opensphere.engine.parallel import NAMES, World, choose_precision
+from opensphere.engine.parallel import NAMES, World, choose_precision, free_memory
 from opensphere.engine.part import Part
 from opensphere.engine.record import Record
 from opensphere.engine.run import Run
@@ -76,6 +77,18 @@ def settle_facts(resolved: cfg.Config, num_class: int, feat_dim: int, origin: st
         net[key] = fact
 
 
+def settle_classifier(resolved: cfg.Config, num_class: int, feat_dim: int, world: World) -> str | None:
+    """Put a classifier in the place of `auto`, in the config too, for a resume. Returns why, if there was a choice."""
+    block = resolved["model"]["head"]["classifier"]
+    if block["type"] != "auto":
+        return None
+    batch = resolved["data"]["train"]["dataloader"]["batch_size"]
+    kind, why = choose(num_class, feat_dim, batch, world.size, block["memory"], free_memory(world.device))
+    options = {} if kind == "plain" else {"memory": block["memory"], "fused": False}
+    resolved["model"]["head"]["classifier"] = {"type": kind, **options}
+    return why
+
+
 def build_run(resolved: cfg.Config, num_class: int, world: World, origin: str) -> Run:
     """Backbone, head and optimizers on this rank's device; the same initial weights for the same seed.
 
@@ -87,7 +100,8 @@ def build_run(resolved: cfg.Config, num_class: int, world: World, origin: str) -
     backbone = cfg.build_backbone(**blocks["backbone"]["net"])
     torch.manual_seed(project.seed + 1)
     settle_facts(resolved, num_class, backbone.feat_dim, origin)  # type: ignore[arg-type]
-    classifier = cfg.build_head(**blocks["head"]["net"], classifier=blocks["head"]["classifier"])
+    remark = settle_classifier(resolved, num_class, backbone.feat_dim, world)  # type: ignore[arg-type]
+    classifier: Any = cfg.build_head(**blocks["head"]["net"], classifier=blocks["head"]["classifier"])
     for module, block in ((backbone, blocks["backbone"]), (classifier, blocks["head"])):
         if block.get("pretrained"):
             load_weights(module, read_weights(block["pretrained"]), block["pretrained"])
@@ -98,15 +112,19 @@ def build_run(resolved: cfg.Config, num_class: int, world: World, origin: str) -
             backbone = torch.nn.SyncBatchNorm.convert_sync_batchnorm(backbone)
         ids = [world.device.index] if world.device.type == "cuda" else None
         backbone = DistributedDataParallel(backbone, device_ids=ids)
+    # what the first rank measures holds for all, and is written down for a resume
+    precision = collective.gather_objects(choose_precision(project.precision, world.device))[0]
+    resolved["project"]["precision"] = precision
     parts = {}
     for name, module in (("backbone", backbone), ("head", classifier)):
         optimizer = cfg.build_optimizer(blocks[name]["optimizer"], module.parameters())
         scheduler = cfg.build_scheduler(blocks[name].get("scheduler"), optimizer)
+        if name == "head" and blocks["head"]["classifier"].get("fused"):
+            if NAMES[precision] == torch.float16:
+                raise UserError("model.head.classifier.fused: fp16 scales the loss, which cannot be fused; use bf16")
+            classifier.fuse(optimizer)
         parts[name] = Part(module, optimizer, scheduler, blocks[name]["clip_grad_norm"], replicated=name == "head")
-    # what the first rank measures holds for all, and is written down for a resume
-    precision = collective.gather_objects(choose_precision(project.precision, world.device))[0]
-    resolved["project"]["precision"] = precision
-    return Run(backbone, classifier, parts, world, NAMES[precision], project.seed)
+    return Run(backbone, classifier, parts, world, NAMES[precision], project.seed, remark=remark)
 
 
 def validator(sets: Sets, record: Record) -> Any:

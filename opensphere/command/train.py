@@ -62,6 +62,7 @@ RESUMABLE = (
     "project.train_log",
     "project.val_log",
     "parallel.",
+    "model.head.classifier",
 )
 RESUMABLE_ENDS = (".num_workers", ".pin_memory", ".data_dir", ".ann_path", ".in_memory")
 
@@ -139,6 +140,8 @@ def worker(
     )
     try:
         state = f"resuming after update {run.step}" if resuming else "training"
+        if run.remark:
+            record.note(run.remark)
         where = f"{world.size} x {world.device}, {resolved['project']['precision']}"
         record.note(
             f"{state}: {len(sets.train):,} images of {sets.train.num_class:,} people, {project.max_iters:,} updates of "

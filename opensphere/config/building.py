@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from opensphere.classifier import CLASSIFIERS
-from opensphere.config.checking import with_view
+from opensphere.config.checking import classifier_block, with_view
 from opensphere.config.reading import Config
 from opensphere.config.registry import BACKBONES, DATASETS, FACTS, HEADS, OPTIMIZERS, SCHEDULERS
-from opensphere.config.schema import one_of, typed
+from opensphere.config.schema import typed
 from opensphere.engine.settings import Parallel, Project, TrainLog, ValLog
 from opensphere.error import UserError
 
@@ -49,7 +49,7 @@ def build_backbone(type: str, **params: Any) -> torch.nn.Module:
 
 
 def build_head(
-    type: str, *, feat_dim: int, num_class: int, classifier: str = "plain", **params: Any
+    type: str, *, feat_dim: int, num_class: int, classifier: str | Config = "plain", **params: Any
 ) -> torch.nn.Module:
     """A loss with its class matrix, as one module: `loss = module(features, labels)`.
 
@@ -57,7 +57,7 @@ def build_head(
         type: the name of a head, such as "SphereFace".
         feat_dim: D, the length of a feature.
         num_class: C, the number of people.
-        classifier: how the head meets its classes, such as "plain".
+        classifier: how the head meets its classes, such as "chunked" or {"type": "chunked", "memory": 500}.
         params: the arguments of the head, such as s=30., m=1.5.
 
     Returns:
@@ -68,11 +68,13 @@ def build_head(
     """
     if not isinstance(feat_dim, int) or not isinstance(num_class, int) or feat_dim < 1 or num_class < 1:
         raise UserError(f"head: feat_dim and num_class are counts, got {feat_dim!r} and {num_class!r}")
-    one_of(classifier, CLASSIFIERS, "head: classifier")
+    block = classifier_block(classifier, "head: classifier")
+    if block["type"] == "auto":
+        raise UserError(f"head: classifier auto needs a run that knows the batch; name one of {', '.join(CLASSIFIERS)}")
     head = _build(
         typed({"type": type, **params}, HEADS, "head", facts=FACTS), HEADS, num_class=num_class, feat_dim=feat_dim
     )
-    return CLASSIFIERS[classifier](head, feat_dim, num_class)
+    return _build(block, CLASSIFIERS, head, feat_dim, num_class)
 
 
 def build_optimizer(block: Config, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:

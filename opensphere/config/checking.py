@@ -4,9 +4,8 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from opensphere.classifier import CLASSIFIERS
 from opensphere.config.reading import Config
-from opensphere.config.registry import BACKBONES, DATASETS, FACTS, HEADS, OPTIMIZERS, SCHEDULERS
+from opensphere.config.registry import BACKBONES, CLASSIFIER_CHOICES, DATASETS, FACTS, HEADS, OPTIMIZERS, SCHEDULERS
 from opensphere.config.schema import arguments, coerce, known_keys, one_of, typed
 from opensphere.dataset.augment import Augment
 from opensphere.engine.settings import DataLoader, HoldOut, Parallel, Project
@@ -159,8 +158,15 @@ def _module_block(block: Any, part: str, registry: Mapping[str, Callable], where
     if block.get("pretrained"):
         checked["pretrained"] = coerce(block["pretrained"], str, f"{where}.pretrained")
     if part == "head":
-        checked["classifier"] = one_of(block.get("classifier", "plain"), CLASSIFIERS, f"{where}.classifier")
+        checked["classifier"] = classifier_block(block.get("classifier", "auto"), f"{where}.classifier")
     return checked
+
+
+def classifier_block(block: Any, where: str) -> Config:
+    """How the head meets its classes: a name alone, or `type` with options such as `memory`."""
+    if isinstance(block, str):
+        block = {"type": one_of(block, CLASSIFIER_CHOICES, where)}
+    return typed(block, CLASSIFIER_CHOICES, where, facts=("head", *FACTS))
 
 
 def _settle_length(resolved: Config, origin: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from opensphere import dataset as datasets
+from opensphere.classifier import CLASSIFIERS
 from opensphere.model import backbone as backbones
 from opensphere.model import head as heads
 
@@ -22,6 +23,13 @@ def _torch_types(module: types.ModuleType, base: type, without: tuple[str, ...])
     hidden = (base.__name__, *without)
     return {name: value for name, value in found.items() if name not in hidden and not name.startswith("_")}
 
+
+def auto(memory: float = 300.0) -> None:
+    """What the number of people, the batch and the processes call for; `memory` in megabytes, as `chunked`."""
+
+
+# How a head meets its classes: built as they are, but for `auto`, which gives way to another when a run begins.
+CLASSIFIER_CHOICES: dict[str, Callable] = {"auto": auto, **CLASSIFIERS}
 
 DATASETS = _registry(datasets)
 BACKBONES = _registry(backbones)

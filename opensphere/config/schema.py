@@ -49,7 +49,7 @@ def arguments(
         raise UserError(f"{where}: expected a mapping of keys, got {block!r}")
     parameters = inspect.signature(constructor).parameters
     hints = _hints(constructor)
-    positional = ("params", "optimizer")  # objects: they cannot stand in YAML
+    positional = ("params", "optimizer", "head")  # objects: they cannot stand in YAML
     known = [name for name in parameters if name not in positional and name not in noted]
     checked: Config = {}
     for key, value in block.items():

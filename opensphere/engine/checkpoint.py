@@ -1,6 +1,7 @@
 """Weights on disk: what a resume needs, and backbone files that OpenSphere can read too."""
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from opensphere import storage
+from opensphere.classifier import Classifier
 from opensphere.engine.run import Run
 from opensphere.error import UserError
 
@@ -16,7 +18,7 @@ NAME = "checkpoint.pth"
 
 
 def save_checkpoint(run: Run, folder: Path) -> Path:
-    """Write `checkpoint.pth`, whole or not at all: everything that the next update depends on.
+    """Write `checkpoint.pth`, whole or not at all: everything that the next update depends on. Call it on every rank.
 
     Order, augmentation and dropout are functions of (seed, step), so no generator's state is among it.
     """
@@ -24,11 +26,12 @@ def save_checkpoint(run: Run, folder: Path) -> Path:
     state = {
         "step": run.step,
         "backbone": run.bare_backbone.state_dict(),
-        "classifier": run.classifier.state_dict(),
+        "classifier": run.classifier.whole_state(),
         "parts": {name: part.state_dict() for name, part in run.parts.items()},
         "scaler": run.scaler.state_dict(),
     }
-    _write(path, state)
+    if run.world.rank == 0:
+        _write(path, state)
     return path
 
 
@@ -55,10 +58,16 @@ def load_checkpoint(run: Run, folder: Path) -> None:
 
 
 def save_weights(run: Run, models: Path) -> Path:
-    """Write `backbone_N.pth` and `head_N.pth` after N updates, in OpenSphere's layout. Returns the backbone's path."""
+    """Write `backbone_N.pth` and `head_N.pth` after N updates, in OpenSphere's layout. Call it on every rank.
+
+    Returns:
+        The backbone's path.
+    """
     backbone = models / f"backbone_{run.step}.pth"
-    for path, module in ((models / f"head_{run.step}.pth", run.classifier), (backbone, run.bare_backbone)):
-        _write(path, module.state_dict())
+    head = run.classifier.whole_state()
+    if run.world.rank == 0:
+        _write(models / f"head_{run.step}.pth", head)
+        _write(backbone, run.bare_backbone.state_dict())
     return backbone
 
 
@@ -93,7 +102,8 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # mapped, a file of all classes costs a process only those that it takes; old files know no mapping
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch raises a dozen kinds, each with pages of advice to allow running code
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"{path}: is damaged, or holds more than weights ({type(error).__name__}: {reason})") from error
@@ -109,6 +119,8 @@ def load_weights(module: torch.nn.Module, weights: dict[str, Any], path: str | P
         UserError: names the keys that are missing, left over, or of another shape.
     """
     weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    if isinstance(module, Classifier):
+        weights = module.own_state(weights)
     expected = module.state_dict()
     missing = [name for name in expected if name not in weights and not name.endswith("num_batches_tracked")]
     extra = [name for name in weights if name not in expected]

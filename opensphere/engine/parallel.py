@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -179,6 +180,18 @@ def threads_per_process(world: World) -> int:
     """Threads that one of several CPU processes may use, so that together they fill the cores once."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world.size))  # set by torchrun, where there are several machines
     return max(1, (os.cpu_count() or 1) // local)
+
+
+def free_memory(device: torch.device) -> float | None:
+    """Bytes that are free on a device; None where nobody says."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:  # not Linux
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return 1024.0 * float(found[0]) if found and device.type == "cpu" else None
 
 
 NAMES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -6,13 +6,15 @@ import torch
 from torch import nn
 
 from opensphere import collective
+from opensphere.classifier import ChunkedClassifier
 
 
 class Part:
     """The backbone or the head: what is updated together.
 
     Args:
-        module: holds the parameters.
+        module: holds the parameters. A classifier may split its classes over ranks, and may have its update fused into
+            the backward pass.
         optimizer, scheduler: of torch.optim, both stepped once an iteration; the scheduler may be None.
         clip_grad_norm: bound of the gradient's norm.
         replicated: every rank computes the whole gradient by itself, as a head on the global batch does; it is
@@ -32,6 +34,10 @@ class Part:
         self.scheduler = scheduler
         self.clip_grad_norm = clip_grad_norm
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        split = getattr(module, "split", [])
+        self.split = [each for each in self.parameters if any(each is other for other in split)]
+        self.whole = [each for each in self.parameters if not any(each is other for other in split)]
+        self.fused = getattr(module, "fused", None)
         self.replicated = replicated
 
     @property
@@ -43,23 +49,66 @@ class Part:
         """Unscale, share, clip, step, clear, schedule. Returns the gradient's norm before clipping, a scalar tensor."""
         scaler.unscale_(self.optimizer)
         if self.replicated:
-            for parameter in self.parameters:
+            for parameter in self.whole:
                 if parameter.grad is not None:
                     collective.mean(parameter.grad)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_grad_norm)
+        norm = self._norm()
+        if norm.device.type != "cpu" or not norm <= self.clip_grad_norm:  # a GPU is not to be waited for
+            nn.utils.clip_grads_with_norm_(self.parameters, self.clip_grad_norm, norm)
+        if self.fused is not None:
+            self.fused.step((self.clip_grad_norm / (norm + 1e-6)).clamp_max(1.0))  # as clip_grads_with_norm_
         scaler.step(self.optimizer)
+        if isinstance(self.module, ChunkedClassifier):
+            self.module.recycle()
         self.optimizer.zero_grad(set_to_none=True)
         if self.scheduler is not None:
             self.scheduler.step()
         return norm
 
+    def _norm(self) -> torch.Tensor:
+        """The norm of the whole gradient, over all ranks."""
+        norm = nn.utils.get_total_norm([each.grad for each in self.whole if each.grad is not None])
+        squares = [each.grad.square().sum() for each in self.split if each.grad is not None]
+        squares += [self.fused.square] if self.fused is not None else []
+        if not squares:
+            return norm
+        rest = torch.stack([square.to(norm) for square in squares]).sum()
+        return torch.sqrt(norm.square() + (collective.sum(rest) if self.split else rest))
+
     def state_dict(self) -> dict[str, Any]:
-        """What a resume needs beside the weights."""
+        """What a resume needs beside the weights, for all classes, on the first rank. Call it on every rank."""
         schedule = self.scheduler.state_dict() if self.scheduler is not None else None
-        return {"optimizer": self.optimizer.state_dict(), "scheduler": schedule}
+        optimizer = self.optimizer.state_dict()
+        state: dict[int, Any] = {}
+        for index, held in optimizer["state"].items():
+            split = self._splits(self.parameters[index])
+            state[index] = {key: collective.collect(x) if split and _matrix(x) else x for key, x in held.items()}
+        return {"optimizer": {**optimizer, "state": state}, "scheduler": schedule}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Take up what `state_dict` gave, in whatever way the classes were held then."""
+        optimizer = state["optimizer"]
+        share = getattr(self.module, "share", lambda x: x)
+        entries: dict[int, Any] = {}
+        for index, found in optimizer["state"].items():
+            parameter = self.parameters[index]
+            mine = {key: share(x) if _matrix(x) and self._splits(parameter) else x for key, x in found.items()}
+            entries[index] = {key: _laid_out(x, parameter) for key, x in mine.items()}
+        self.optimizer.load_state_dict({**optimizer, "state": entries})
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
+
+    def _splits(self, parameter: nn.Parameter) -> bool:
+        return any(parameter is each for each in self.split)
+
+
+def _matrix(x: Any) -> bool:
+    """Whether what an optimizer holds is one number per weight, rather than a count of steps."""
+    return isinstance(x, torch.Tensor) and x.ndim > 0
+
+
+def _laid_out(x: Any, like: nn.Parameter) -> Any:
+    """The same numbers, in memory as those of the parameter they belong to."""
+    if not isinstance(x, torch.Tensor) or x.shape != like.shape or x.stride() == like.stride():
+        return x
+    return torch.empty_strided(like.shape, like.stride(), dtype=x.dtype, device=x.device).copy_(x)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from opensphere.classifier import Classifier
 from opensphere.engine.parallel import World
 from opensphere.engine.part import Part
 
@@ -21,15 +22,17 @@ class Run:
         dtype: arithmetic of the backbone; the classifier works in float32.
         seed: fixes initial weights, order and augmentation.
         step: updates done.
+        remark: a sentence for the log on how the run was set up.
     """
 
     backbone: nn.Module
-    classifier: nn.Module
+    classifier: Classifier
     parts: dict[str, Part]
     world: World
     dtype: torch.dtype = torch.float32
     seed: int = 0
     step: int = 0
+    remark: str | None = None
     scaler: torch.amp.GradScaler = field(init=False)
 
     def __post_init__(self) -> None:

@@ -59,6 +59,8 @@ class Head(nn.Module):
         num_class: where the head depends on it, to be compared with the classifier's.
         needs_scan: whether `rescale` is to be called.
         wants_batch_classes: whether `penalty` is given the batch's class vectors.
+        draws: whether `prepare` draws random numbers. In training it takes them from `random`, a generator on the CPU
+            that the classifier renews each step, the same on every rank.
 
     Raises:
         UserError: names the argument and the values it may have.
@@ -70,6 +72,8 @@ class Head(nn.Module):
     num_class: int | None = None
     needs_scan: bool = False
     wants_batch_classes: bool = False
+    draws: bool = False
+    random: torch.Generator | None = None
 
     def __init__(self, s: float = 1.0, gradient: Gradient = "full", normalise: Normalise = "in_graph"):
         super().__init__()
@@ -114,7 +118,7 @@ class Head(nn.Module):
         return -F.logsigmoid(z_y)
 
     def negative(self, z: Tensor, rows: Any) -> Tensor:
-        """The loss of other classes' logits, elementwise on a block (B, c), for "sum"; 0 at minus infinity."""
+        """The loss of other classes' logits, elementwise on a block (B, c), for "sum"."""
         return -F.logsigmoid(-z)
 
     def slope(self, z: Tensor, rows: Any) -> Tensor | None:
