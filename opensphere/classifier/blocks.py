@@ -67,14 +67,14 @@ class Block:
     number: int
     first: int
     last: int
-    own: tuple[Tensor, Tensor]  # where the own classes are: rows of the batch, columns of the block
+    own: tuple[Tensor, Tensor]  # where the own classes are: their places in the block, and the rows of the batch
 
 
 class Walk:
     """One batch on its way along the classes.
 
     Shapes: B rows, c classes of a block, K centres a class, D the length of a feature. A block of cosines lies in
-    memory as (c, B), so that it is the plain product of contiguous centres with the features; heads see it as (B, c).
+    memory as (c, B), the plain product of contiguous centres with the features, and heads see it so.
 
     Args:
         head: the loss.
@@ -89,10 +89,10 @@ class Walk:
     def __init__(self, head: Head, classes: Classes, u: Tensor, rows: Rows, scratch: Scratch, memory: int):
         self.head, self.classes, self.scratch = head, classes, scratch
         self.u = u.detach()
-        self.columns = rows.columns()
+        self.beside = rows.beside(0)
         self.scale, self.bias = rows.scale.detach(), rows.bias.detach()
         self.wants_scale, self.wants_bias = rows.scale.requires_grad, rows.bias.requires_grad
-        self.identity = head.others(u.detach().new_empty(len(u), 0), self.columns) is None
+        self.identity = head.others(u.detach().new_empty(0, len(u)), self.beside) is None
         # the slope of a score along its cosine is 1: the gradient of a block is that of its logits, times the scale
         self.straight = self.identity or head.gradient == "detached"
         self.keeps_exponentials = self.straight and not self.wants_scale
@@ -129,7 +129,7 @@ class Walk:
         for number, first in enumerate(range(0, self.classes.count, self.width)):
             inside = slice(cuts[number], cuts[number + 1])
             last = min(self.classes.count, first + self.width)
-            yield Block(number, first, last, (order[inside], place[inside] - first))
+            yield Block(number, first, last, (place[inside] - first, order[inside]))
 
     # ------------------------------------------------------------------------------------------ scores of a block
 
@@ -154,10 +154,12 @@ class Walk:
         return cos, every
 
     def _logits(self, cos: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Scores and logits, (B, c), of cosines (B, c)."""
-        value = None if self.identity else self.head.others(cos, self.columns)
+        """Scores and logits, (c, B), of cosines (c, B)."""
+        value = None if self.identity else self.head.others(cos, self.beside)
         score = cos if value is None else value
-        return score, torch.addcmul(self.columns.bias, self.columns.scale, score, out=out)
+        if out is None and value is not None and not self.wants_scale and not value.requires_grad:
+            out = value  # the logits take the place of scores that nobody needs any more
+        return score, torch.addcmul(self.beside.bias, self.beside.scale, score, out=out)
 
     # ------------------------------------------------------------------------------------------ the two passes
 
@@ -196,24 +198,24 @@ class Walk:
     def _logsumexp(self) -> Tensor:
         if not self.blocks:
             return self.scale.new_full(self.scale.shape, NEVER)
-        self.buffer = self.scratch.take((self.kept + 1) * self.width, len(self.u), self.u)
+        self.buffer = self._take()
         self.tops = self.u.new_empty(self.kept + 1, len(self.u))
         totals = self.u.new_empty(len(self.blocks), len(self.u))
         for block in self.blocks:
             top, total = self.tops[min(block.number, self.kept)], totals[block.number]
             cos, _ = self._cosines(self._centers(block)[0], block, self._slot(block))
             # cosines are kept where the gradient needs them, else exponentials take their place
-            over = cos.mT if self.keeps_exponentials or block.number >= self.kept else None
-            _, z = self._logits(cos.mT, over)
+            over = cos if self.keeps_exponentials or block.number >= self.kept else None
+            _, z = self._logits(cos, over)
             z[block.own] = NEVER
-            torch.amax(z, 1, out=top)
-            torch.sum(_exp(z, top), 1, out=total).log_().add_(top)
+            torch.amax(z, 0, out=top)
+            torch.sum(_exp(z, top), 0, out=total).log_().add_(top)
         self.total = totals.logsumexp(0)
         return self.total
 
     def _spread_logsumexp(self, found: "Gradients", sink: Any, gradient: Tensor, fresh: bool) -> None:
         if self.buffer is None and self.blocks:
-            self.buffer = self.scratch.take((self.kept + 1) * self.width, len(self.u), self.u)
+            self.buffer = self._take()
         for block in self.blocks:
             centers, length = self._centers(block)
             slot, every = self._slot(block), None
@@ -235,55 +237,52 @@ class Walk:
     def _slope_of_softmax(self, block: Block, cos: Tensor, gradient: Tensor, found: "Gradients") -> Tensor:
         """(c, B) gradient of a block's cosines, (c, B), which are overwritten."""
         with torch.set_grad_enabled(not self.straight):
-            leaf = cos.mT.detach().requires_grad_(not self.straight)
-            score, z = self._logits(leaf)
+            leaf = cos.detach().requires_grad_(not self.straight)
+            score, z = self._logits(leaf, cos if self.keeps_exponentials else None)
         p = z.detach().clone() if z.requires_grad else z
         p[block.own] = NEVER
-        p = _exp(p, self.total).mul_(gradient.unsqueeze(1))
+        p = _exp(p, self.total).mul_(gradient)
         if self.wants_scale:
-            found.scale += (p * score.detach()).sum(1)
-        if self.straight:
-            return p.mul_(self.columns.scale).mT
-        return torch.autograd.grad(z, leaf, p)[0].mT
+            found.scale += (p * score.detach()).sum(0)
+        return p.mul_(self.scale) if self.straight else torch.autograd.grad(z, leaf, p)[0]
 
     # ------------------------------------------------------------------------------------------ one-vs-all heads
 
     def _sum(self, found: "Gradients | None", sink: Any = None, gradient: Tensor | None = None) -> Tensor:
         """The weighted sum, and its gradients where `found` is to take them."""
         total = self.u.new_zeros(len(self.u))
-        weight = self.columns.weight if gradient is None else self.columns.weight * gradient
+        weight = self.beside.weight if gradient is None else self.beside.weight * gradient
         buffer = self.scratch.take(self.width, len(self.u), self.u)
-        none = self.u.new_zeros(())
         for block in self.blocks:
             centers, length = self._centers(block)
             cos, every = self._cosines(centers, block, buffer)
-            factor = None if self.classes.factor is None else self.classes.factor[block.first : block.last].mT
+            factor = None if self.classes.factor is None else self.classes.factor[block.first : block.last]
             bent = found is not None and not self.straight
             with torch.set_grad_enabled(bent):
-                leaf = cos.mT.detach().requires_grad_(bent)
+                leaf = cos.detach().requires_grad_(bent)
                 score, z = self._logits(leaf)
-            each = self.head.negative(z.detach(), self.columns).index_put(block.own, none)
-            total += (each if factor is None else each.mul_(factor)).sum(1)
+            each = _others(self.head.negative(z.detach(), self.beside), z, block)
+            total += (each if factor is None else each.mul_(factor)).sum(0)
             if found is None:
                 continue
-            slope = self._slope(z.detach()).index_put(block.own, none)
+            slope = _others(self._slope(z.detach()), z, block)
             slope = slope.mul_(weight if factor is None else weight * factor)
             if self.wants_bias:
-                found.bias += slope.sum(1)
+                found.bias += slope.sum(0)
             if self.wants_scale:
-                found.scale += (slope * score.detach()).sum(1)
-            slope = torch.autograd.grad(z, leaf, slope)[0] if bent else slope.mul_(self.columns.scale)
-            self._spread(block, centers, length, slope.mT, every, found, sink)
+                found.scale += (slope * score.detach()).sum(0)
+            slope = torch.autograd.grad(z, leaf, slope)[0] if bent else slope.mul_(self.scale)
+            self._spread(block, centers, length, slope, every, found, sink)
         self.scratch.give(buffer)
-        return (total * self.columns.weight.squeeze(1)).sum()
+        return (total * self.beside.weight.squeeze(0)).sum()
 
     def _slope(self, z: Tensor) -> Tensor:
-        """The derivative of `negative`, (B, c)."""
-        slope = self.head.slope(z, self.columns)
+        """The derivative of `negative`, (c, B)."""
+        slope = self.head.slope(z, self.beside)
         if slope is None:
             with torch.enable_grad():
-                leaf = z.requires_grad_()
-                slope = torch.autograd.grad(self.head.negative(leaf, self.columns).sum(), leaf)[0]
+                leaf = z.detach().requires_grad_()
+                slope = torch.autograd.grad(self.head.negative(leaf, self.beside).sum(), leaf)[0]
         return slope
 
     # ------------------------------------------------------------------------------------------ gradients
@@ -317,6 +316,9 @@ class Walk:
             gradient /= length
         sink.add(where, gradient)
 
+    def _take(self) -> Tensor:
+        return self.scratch.take((self.kept + 1) * self.width, len(self.u), self.u)
+
     def _slot(self, block: Block) -> Tensor:
         """Where a block's numbers lie: its own place among those kept, or the one place for all others."""
         assert self.buffer is not None
@@ -342,5 +344,13 @@ class Gradients:
 
 
 def _exp(z: Tensor, reference: Tensor) -> Tensor:
-    """exp(z - reference) in place, (B, c) and (B,); as a power of two, several times as fast on some processors."""
-    return z.sub_(reference.unsqueeze(1)).mul_(LOG2E).exp2_()
+    """exp(z - reference) in place, (c, B) and (B,); as a power of two, several times as fast on some processors."""
+    return z.sub_(reference).mul_(LOG2E).exp2_()
+
+
+def _others(value: Tensor, z: Tensor, block: Block) -> Tensor:
+    """What a head made of logits `z`, (c, B), with 0 for the own classes; in place, where it is not `z` itself."""
+    if value.data_ptr() == z.data_ptr() or not value.is_contiguous():
+        value = value.clone(memory_format=torch.contiguous_format)
+    value[block.own] = 0.0
+    return value

@@ -24,7 +24,7 @@ class PlainClassifier(Classifier):
         cos = (u @ handle.mT).unflatten(1, (self.num_class, self.head.centers)).max(2).values  # (B, C)
         if self.b is not None:
             cos = cos + self.b
-        columns = rows.columns()
+        columns = rows.beside(1)
         score = self.score(cos, self.head.others(cos, columns))
         z = rows.scale.unsqueeze(1) * score + rows.bias.unsqueeze(1)
         own = labels.unsqueeze(1)

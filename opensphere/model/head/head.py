@@ -30,9 +30,10 @@ class Rows(SimpleNamespace):
         values = {"cos_y": cos_y, "scale": scale, "bias": bias, "weight": weight, **own}
         super().__init__(**{name: _widen(value, cos_y) for name, value in values.items()})
 
-    def columns(self) -> SimpleNamespace:
-        """The same names as detached (B, 1) columns, to stand beside a block of cosines (B, c)."""
-        return SimpleNamespace(**{name: value.detach().unsqueeze(1) for name, value in vars(self).items()})
+    def beside(self, dim: int) -> SimpleNamespace:
+        """The same names, detached, to stand beside a block of cosines whose classes lie along dimension `dim`: (B, 1)
+        for 1, (1, B) for 0."""
+        return SimpleNamespace(**{name: value.detach().unsqueeze(dim) for name, value in vars(self).items()})
 
 
 def _widen(value: Value, like: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ def _widen(value: Value, like: Tensor) -> Tensor:
 class Head(nn.Module):
     """A loss: how the cosines of a batch become one number. `opensphere.classifier` brings in the classes.
 
-    Shapes: B rows in the global batch, D the length of a feature, c the width of a block of classes.
+    Shapes: B rows in the global batch, D the length of a feature.
     A subclass overrides what differs from the normalised softmax: usually `target` alone.
 
     Args:
@@ -99,9 +100,10 @@ class Head(nn.Module):
         return cos_y
 
     def others(self, cos: Tensor, rows: Any) -> Tensor | None:
-        """The scores of other classes, elementwise on a block (B, c); None leaves the cosines as they are.
+        """The scores of other classes, elementwise on a block of rows and classes, whichever comes first; None leaves the
+        cosines as they are.
 
-        `rows` is `Rows.columns()`. Called again in the backward pass: no side effects.
+        `rows` is `Rows.beside(...)`. Called again in the backward pass: no side effects.
         """
         return None
 
@@ -118,7 +120,7 @@ class Head(nn.Module):
         return -F.logsigmoid(z_y)
 
     def negative(self, z: Tensor, rows: Any) -> Tensor:
-        """The loss of other classes' logits, elementwise on a block (B, c), for "sum"."""
+        """The loss of other classes' logits, elementwise on a block as `others`, for "sum"."""
         return -F.logsigmoid(-z)
 
     def slope(self, z: Tensor, rows: Any) -> Tensor | None:

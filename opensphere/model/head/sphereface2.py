@@ -69,7 +69,11 @@ class SphereFace2(Head):
 
     def g(self, cos: Tensor) -> Tensor:
         """The similarity that stretches high cosines apart; a cosine rounded below -1 counts as -1."""
-        return 2.0 * (0.5 * (cos + 1.0)).clamp_min(0.0).pow(self.t) - 1.0
+        return self._stretch(cos, 1.0)
+
+    def _stretch(self, cos: Tensor, less: float) -> Tensor:
+        """2 ((c + 1) / 2)^t - less, in as few passes as may be: it goes over all classes."""
+        return (cos + 1.0).clamp_min_(0.0).pow(self.t).mul_(2.0 ** (1.0 - self.t)).sub_(less)
 
     def prepare(self, norm: Tensor, cos_y: Tensor, labels: Tensor) -> Rows:
         return Rows(cos_y, scale=self.r, bias=self.b, weight=self.lw / (self.r * len(cos_y)))
@@ -81,13 +85,13 @@ class SphereFace2(Head):
         return self.g(torch.cos((theta + self.m if self.magn_type == "A" else theta * self.m).clamp_max(math.pi)))
 
     def others(self, cos: Tensor, rows: Any) -> Tensor:
-        return self.g(cos) + self.m if self.magn_type == "C" else self.g(cos)
+        return self._stretch(cos, 1.0 - self.m if self.magn_type == "C" else 1.0)
 
     def positive(self, z_y: Tensor, rows: Rows) -> Tensor:
         return -self.alpha * F.logsigmoid(z_y)
 
     def negative(self, z: Tensor, rows: Any) -> Tensor:
-        return -(1.0 - self.alpha) * F.logsigmoid(-z)
+        return F.logsigmoid(-z).mul_(self.alpha - 1.0)
 
     def slope(self, z: Tensor, rows: Any) -> Tensor:
-        return (1.0 - self.alpha) * torch.sigmoid(z)
+        return torch.sigmoid(z).mul_(1.0 - self.alpha)

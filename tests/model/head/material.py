@@ -37,6 +37,19 @@ HEADS: dict[str, Callable[..., Head]] = {
     "ArcFace": lambda num_class, **rest: heads.ArcFace(**rest),
     "AdaFace": lambda num_class, **rest: heads.AdaFace(**rest),
     "CombinedMargin": lambda num_class, **rest: heads.CombinedMargin(m1=1.2, m2=0.2, m3=0.1, **rest),
+    "MagFace": lambda num_class, **rest: heads.MagFace(l_a=2.0, u_a=12.0, **rest),
+    "CurricularFace": lambda num_class, **rest: heads.CurricularFace(**rest),
+    "MVSoftmax AM": lambda num_class, **rest: heads.MVSoftmax("AM", **rest),
+    "MVSoftmax Arc": lambda num_class, **rest: heads.MVSoftmax("Arc", **rest),
+    "CircleLoss": lambda num_class, **rest: heads.CircleLoss(**rest),
+    "ElasticArcFace": lambda num_class, **rest: heads.ElasticArcFace(plus=True, **rest),
+    "ElasticCosFace": lambda num_class, gradient=None, **rest: heads.ElasticCosFace(**rest),
+    "SubCenterArcFace": lambda num_class, **rest: heads.SubCenterArcFace(centers=1, **rest),
+    "AdaCos": lambda num_class, gradient=None, **rest: heads.AdaCos(num_class, **rest),
+    "AdaCos fixed": lambda num_class, gradient=None, **rest: heads.AdaCos(num_class, False, **rest),
+    "P2SGrad": lambda num_class, gradient=None, **rest: heads.P2SGrad(**rest),
+    "SFace": lambda num_class, gradient=None, **rest: heads.SFace(**rest),
+    "UniFace": lambda num_class, gradient=None, **rest: heads.UniFace(num_class, **rest),
 }
 
 
