@@ -154,12 +154,12 @@ class Walk:
         return cos, every
 
     def _logits(self, cos: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Scores and logits, (c, B), of cosines (c, B)."""
+        """Scores and logits, (c, B), of cosines (c, B); a gradient passes through the scores, not the logits."""
         value = None if self.identity else self.head.others(cos, self.beside)
         score = cos if value is None else value
         if out is None and value is not None and not self.wants_scale and not value.requires_grad:
             out = value  # the logits take the place of scores that nobody needs any more
-        return score, torch.addcmul(self.beside.bias, self.beside.scale, score, out=out)
+        return score, torch.addcmul(self.beside.bias, self.beside.scale, score.detach(), out=out)
 
     # ------------------------------------------------------------------------------------------ the two passes
 
@@ -239,12 +239,12 @@ class Walk:
         with torch.set_grad_enabled(not self.straight):
             leaf = cos.detach().requires_grad_(not self.straight)
             score, z = self._logits(leaf, cos if self.keeps_exponentials else None)
-        p = z.detach().clone() if z.requires_grad else z
-        p[block.own] = NEVER
-        p = _exp(p, self.total).mul_(gradient)
+        z[block.own] = NEVER
+        p = _exp(z, self.total).mul_(gradient)
         if self.wants_scale:
             found.scale += (p * score.detach()).sum(0)
-        return p.mul_(self.scale) if self.straight else torch.autograd.grad(z, leaf, p)[0]
+        p.mul_(self.scale)
+        return p if self.straight else torch.autograd.grad(score, leaf, p)[0]
 
     # ------------------------------------------------------------------------------------------ one-vs-all heads
 
@@ -261,17 +261,18 @@ class Walk:
             with torch.set_grad_enabled(bent):
                 leaf = cos.detach().requires_grad_(bent)
                 score, z = self._logits(leaf)
-            each = _others(self.head.negative(z.detach(), self.beside), z, block)
+            each = _others(self.head.negative(z, self.beside), z, block)
             total += (each if factor is None else each.mul_(factor)).sum(0)
             if found is None:
                 continue
-            slope = _others(self._slope(z.detach()), z, block)
+            slope = _others(self._slope(z), z, block)
             slope = slope.mul_(weight if factor is None else weight * factor)
             if self.wants_bias:
                 found.bias += slope.sum(0)
             if self.wants_scale:
                 found.scale += (slope * score.detach()).sum(0)
-            slope = torch.autograd.grad(z, leaf, slope)[0] if bent else slope.mul_(self.scale)
+            slope.mul_(self.scale)
+            slope = torch.autograd.grad(score, leaf, slope)[0] if bent else slope
             self._spread(block, centers, length, slope, every, found, sink)
         self.scratch.give(buffer)
         return (total * self.beside.weight.squeeze(0)).sum()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from opensphere import sphere
@@ -11,7 +12,7 @@ from opensphere.classifier.blocks import Classes, Gradients, Walk
 from opensphere.classifier.classifier import Classifier
 from opensphere.classifier.draw import draw, weights_of_drawn
 from opensphere.classifier.shard import Shard
-from opensphere.classifier.sink import Dense, FusedSGD, Scratch
+from opensphere.classifier.sink import Dense, FusedSGD, Scratch, keep_freed_blocks
 from opensphere.error import UserError
 from opensphere.model.head.head import Head, Rows
 
@@ -57,6 +58,7 @@ class ChunkedClassifier(Classifier):
         self.memory, self.wants_fused, self.rate, self.reweight = memory, fused, rate, reweight
         self.scratch, self.gradients = Scratch(), Scratch()
         self.fused: FusedSGD | None = None
+        keep_freed_blocks()
 
     def fuse(self, optimizer: torch.optim.Optimizer) -> None:
         """Fuse `optimizer`, an SGD over `w`, into the backward pass from now on; `fused.step` then moves `w`."""
@@ -73,7 +75,8 @@ class ChunkedClassifier(Classifier):
         if self.head.space == "cosine" and self.head.normalise == "in_place":
             self.normalise(step.classes.drawn)
         own, step.token = _Own.apply(self.w, step, dtype)
-        bias = None if self.b is None else self.b[0, step.place] * step.here
+        # one zero more, since a shard may be empty
+        bias = None if self.b is None else F.pad(self.b[0], (0, 1))[step.place] * step.here
         return own, bias, step
 
     def negatives(self, u: Tensor, handle: "Step", labels: Tensor, rows: Rows) -> Tensor:

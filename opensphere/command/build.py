@@ -9,9 +9,11 @@ from torch.nn.parallel import DistributedDataParallel
 from opensphere import collective, protocol
 from opensphere import config as cfg
 from opensphere.classifier.choice import choose
+from opensphere.classifier.pairs import Pairs
 from opensphere.dataset.augment import Augment
 from opensphere.dataset.holdout import hold_out
 from opensphere.engine.checkpoint import load_weights, read_weights
+from opensphere.engine.encoder import Encoder
 from opensphere.engine.extract import extract
 from opensphere.engine.parallel import NAMES, World, choose_precision, free_memory
 from opensphere.engine.part import Part
@@ -79,10 +81,15 @@ def settle_facts(resolved: cfg.Config, num_class: int, feat_dim: int, origin: st
 
 def settle_classifier(resolved: cfg.Config, num_class: int, feat_dim: int, world: World) -> str | None:
     """Put a classifier in the place of `auto`, in the config too, for a resume. Returns why, if there was a choice."""
-    block = resolved["model"]["head"]["classifier"]
+    block, loader = resolved["model"]["head"]["classifier"], resolved["data"]["train"]["dataloader"]
+    if block["type"] == "none" and loader["images_per_person"] is None:
+        return (
+            f"{resolved['model']['head']['net']['type']} compares images of one person, which now meet by chance: "
+            f"data.train.dataloader.images_per_person puts several into each batch"
+        )
     if block["type"] != "auto":
         return None
-    batch = resolved["data"]["train"]["dataloader"]["batch_size"]
+    batch = loader["batch_size"]
     kind, why = choose(num_class, feat_dim, batch, world.size, block["memory"], free_memory(world.device))
     options = {} if kind == "plain" else {"memory": block["memory"], "fused": False}
     resolved["model"]["head"]["classifier"] = {"type": kind, **options}
@@ -107,9 +114,17 @@ def build_run(resolved: cfg.Config, num_class: int, world: World, origin: str) -
             load_weights(module, read_weights(block["pretrained"]), block["pretrained"])
     backbone = backbone.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = classifier.to(world.device)
+    if world.size > 1 and parallel.sync_bn and world.device.type == "cuda":
+        backbone = torch.nn.SyncBatchNorm.convert_sync_batchnorm(backbone)
+    batch = resolved["data"]["train"]["dataloader"]["batch_size"]
+    if isinstance(classifier, Pairs) and classifier.head.compared(batch) < batch:
+        raise UserError(
+            f"{origin}: model.head.net.bank: {classifier.head.compared(batch)} keys are fewer than the {batch} images "
+            "of a batch"
+        )
+    wants_keys = isinstance(classifier, Pairs) and classifier.head.ema is not None
+    encoder = Encoder(backbone, classifier.head.ema) if wants_keys else None
     if world.size > 1:
-        if parallel.sync_bn and world.device.type == "cuda":
-            backbone = torch.nn.SyncBatchNorm.convert_sync_batchnorm(backbone)
         ids = [world.device.index] if world.device.type == "cuda" else None
         backbone = DistributedDataParallel(backbone, device_ids=ids)
     # what the first rank measures holds for all, and is written down for a resume
@@ -117,14 +132,16 @@ def build_run(resolved: cfg.Config, num_class: int, world: World, origin: str) -
     resolved["project"]["precision"] = precision
     parts = {}
     for name, module in (("backbone", backbone), ("head", classifier)):
-        optimizer = cfg.build_optimizer(blocks[name]["optimizer"], module.parameters())
-        scheduler = cfg.build_scheduler(blocks[name].get("scheduler"), optimizer)
+        optimizer = scheduler = None
+        if "optimizer" in blocks[name]:
+            optimizer = cfg.build_optimizer(blocks[name]["optimizer"], module.parameters())
+            scheduler = cfg.build_scheduler(blocks[name].get("scheduler"), optimizer)
         if name == "head" and blocks["head"]["classifier"].get("fused"):
             if NAMES[precision] == torch.float16:
                 raise UserError("model.head.classifier.fused: fp16 scales the loss, which cannot be fused; use bf16")
             classifier.fuse(optimizer)
         parts[name] = Part(module, optimizer, scheduler, blocks[name]["clip_grad_norm"], replicated=name == "head")
-    return Run(backbone, classifier, parts, world, NAMES[precision], project.seed, remark=remark)
+    return Run(backbone, classifier, parts, world, NAMES[precision], project.seed, encoder=encoder, remark=remark)
 
 
 def validator(sets: Sets, record: Record) -> Any:

@@ -4,8 +4,9 @@ import torch
 from rich.console import Console
 
 from opensphere import config as cfg
+from opensphere.classifier.pairs import Pairs
 from opensphere.command.build import build_run, build_sets
-from opensphere.dataset.loader import GlobalBatches
+from opensphere.dataset.loader import train_sampler
 from opensphere.engine.parallel import World
 from opensphere.error import UserError
 from opensphere.model.backbone.cost import count
@@ -31,14 +32,20 @@ def print_cost(resolved: cfg.Config, origin: str) -> None:
         data = f"not here ({error}); {num_class:,} people as given"
     if sets:  # what a training would refuse at once is refused here too
         loader = sets.loader
-        GlobalBatches(len(sets.train), loader.batch_size, loader.shuffle, loader.drop_last)
+        plan = (loader.batch_size, loader.shuffle, loader.drop_last)
+        train_sampler(sets.train, *plan, images_per_person=loader.images_per_person)
     run = build_run(resolved, num_class, World(0, 1, torch.device("cpu")), origin)
     cost = count(run.bare_backbone)
     head = sum(parameter.numel() for parameter in run.classifier.parameters())
     batch = resolved["data"]["train"]["dataloader"]["batch_size"]
+    columns = num_class
     # weight, gradient, one momentum; the plain classifier holds cosines, scores, and their gradients
     weights = 3 * 4 * (cost.parameters + head)
-    logits = 4 * 4 * batch * num_class
+    if isinstance(run.classifier, Pairs):
+        columns = run.classifier.head.compared(batch)
+        weights += 4 * sum(buffer.numel() for buffer in run.classifier.buffers())
+        weights += 4 * cost.parameters if run.encoder else 0
+    logits = 4 * 4 * batch * columns
     activations = cost.activation_bytes * batch
     console.print(cfg.dump(resolved), markup=False)
     total = (weights + logits + activations) / MEBI

@@ -9,8 +9,17 @@ import torch
 from opensphere.classifier import CLASSIFIERS
 from opensphere.config.checking import classifier_block, with_view
 from opensphere.config.reading import Config
-from opensphere.config.registry import BACKBONES, DATASETS, FACTS, HEADS, OPTIMIZERS, SCHEDULERS
-from opensphere.config.schema import typed
+from opensphere.config.registry import (
+    BACKBONES,
+    CLASSIFIER_CHOICES,
+    DATASETS,
+    FACTS,
+    HEADS,
+    OPTIMIZERS,
+    PAIR_HEADS,
+    SCHEDULERS,
+)
+from opensphere.config.schema import one_of, typed
 from opensphere.engine.settings import Parallel, Project, TrainLog, ValLog
 from opensphere.error import UserError
 
@@ -49,7 +58,7 @@ def build_backbone(type: str, **params: Any) -> torch.nn.Module:
 
 
 def build_head(
-    type: str, *, feat_dim: int, num_class: int, classifier: str | Config = "plain", **params: Any
+    type: str, *, feat_dim: int, num_class: int, classifier: str | Config | None = None, **params: Any
 ) -> torch.nn.Module:
     """A loss with its class matrix, as one module: `loss = module(features, labels)`.
 
@@ -57,24 +66,28 @@ def build_head(
         type: the name of a head, such as "SphereFace".
         feat_dim: D, the length of a feature.
         num_class: C, the number of people.
-        classifier: how the head meets its classes, such as "chunked" or {"type": "chunked", "memory": 500}.
+        classifier: how the head meets its classes, such as "chunked" or {"type": "chunked", "memory": 500}. None:
+            "plain", or "none" for a loss on pairs.
         params: the arguments of the head, such as s=30., m=1.5.
 
     Returns:
-        A module that maps features (B, D) and labels (B,) to a scalar loss; its matrix is `module.w`, (D, C).
+        A module that maps features (B, D) and labels (B,) to a scalar loss; its matrix is `module.w`, (D, C), unless
+        the loss is on pairs.
 
     Raises:
         UserError: an unknown name or argument, or a value that the head refuses.
     """
     if not isinstance(feat_dim, int) or not isinstance(num_class, int) or feat_dim < 1 or num_class < 1:
         raise UserError(f"head: feat_dim and num_class are counts, got {feat_dim!r} and {num_class!r}")
-    block = classifier_block(classifier, "head: classifier")
+    one_of(type, HEADS, "head.type")
+    classifier = classifier or ("none" if type in PAIR_HEADS else "plain")
+    block = classifier_block(classifier, "head: classifier", type)
     if block["type"] == "auto":
         raise UserError(f"head: classifier auto needs a run that knows the batch; name one of {', '.join(CLASSIFIERS)}")
     head = _build(
         typed({"type": type, **params}, HEADS, "head", facts=FACTS), HEADS, num_class=num_class, feat_dim=feat_dim
     )
-    return _build(block, CLASSIFIERS, head, feat_dim, num_class)
+    return _build(block, CLASSIFIER_CHOICES, head, feat_dim, num_class)
 
 
 def build_optimizer(block: Config, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:

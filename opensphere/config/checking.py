@@ -5,7 +5,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opensphere.config.reading import Config
-from opensphere.config.registry import BACKBONES, CLASSIFIER_CHOICES, DATASETS, FACTS, HEADS, OPTIMIZERS, SCHEDULERS
+from opensphere.config.registry import (
+    BACKBONES,
+    CLASSIFIER_CHOICES,
+    DATASETS,
+    FACTS,
+    HEADS,
+    OPTIMIZERS,
+    PAIR_HEADS,
+    SCHEDULERS,
+)
 from opensphere.config.schema import arguments, coerce, known_keys, one_of, typed
 from opensphere.dataset.augment import Augment
 from opensphere.engine.settings import DataLoader, HoldOut, Parallel, Project
@@ -144,29 +153,43 @@ def _set_block(block: Any, where: str) -> Config:
 
 def _module_block(block: Any, part: str, registry: Mapping[str, Callable], where: str) -> Config:
     known = ["net", "optimizer", "scheduler", "clip_grad_norm", "pretrained"] + ["classifier"] * (part == "head")
-    known_keys(block, known, where, required=("net", "optimizer"))
+    known_keys(block, known, where, required=("net",))
     noted = FACTS if part == "head" else ()
     checked: Config = {"net": typed(block["net"], registry, f"{where}.net", facts=noted, noted=noted)}
-    checked["optimizer"] = typed(block["optimizer"], OPTIMIZERS, f"{where}.optimizer", fill=False, facts=("params",))
+    name = checked["net"]["type"]
+    if getattr(registry[name], "learns", True):  # else an optimizer that `base` brings is for the backbone alone
+        known_keys(block, known, where, required=("optimizer",))
+        checked |= _update_block(block, where)
+    checked["clip_grad_norm"] = coerce(block.get("clip_grad_norm", 1e5), float, f"{where}.clip_grad_norm")
+    if block.get("pretrained"):
+        checked["pretrained"] = coerce(block["pretrained"], str, f"{where}.pretrained")
+    if part == "head":
+        checked["classifier"] = classifier_block(block.get("classifier", "auto"), f"{where}.classifier", name)
+    return checked
+
+
+def _update_block(block: Config, where: str) -> Config:
+    optimizer = typed(block["optimizer"], OPTIMIZERS, f"{where}.optimizer", fill=False, facts=("params",))
+    checked: Config = {"optimizer": optimizer}
     if block.get("scheduler"):
         given = ("optimizer", "T_max", "total_steps")
         checked["scheduler"] = typed(block["scheduler"], SCHEDULERS, f"{where}.scheduler", fill=False, facts=given)
         if "milestones" in checked["scheduler"]:  # torch's own annotation cannot be read at run time
             steps = coerce(checked["scheduler"]["milestones"], list[int], f"{where}.scheduler.milestones")
             checked["scheduler"]["milestones"] = steps
-    checked["clip_grad_norm"] = coerce(block.get("clip_grad_norm", 1e5), float, f"{where}.clip_grad_norm")
-    if block.get("pretrained"):
-        checked["pretrained"] = coerce(block["pretrained"], str, f"{where}.pretrained")
-    if part == "head":
-        checked["classifier"] = classifier_block(block.get("classifier", "auto"), f"{where}.classifier")
     return checked
 
 
-def classifier_block(block: Any, where: str) -> Config:
+def classifier_block(block: Any, where: str, head: str) -> Config:
     """How the head meets its classes: a name alone, or `type` with options such as `memory`."""
     if isinstance(block, str):
         block = {"type": one_of(block, CLASSIFIER_CHOICES, where)}
-    return typed(block, CLASSIFIER_CHOICES, where, facts=("head", *FACTS))
+    checked = typed(block, CLASSIFIER_CHOICES, where, facts=("head", *FACTS))
+    if head in PAIR_HEADS and checked["type"] not in ("auto", "none"):
+        raise UserError(f"{where}: {head} compares pairs, it has no classes for {checked['type']}: leave the key out")
+    if head not in PAIR_HEADS and checked["type"] == "none":
+        raise UserError(f"{where}: none is for losses on pairs ({', '.join(PAIR_HEADS)}); {head} needs its classes")
+    return {"type": "none"} if head in PAIR_HEADS else checked
 
 
 def _settle_length(resolved: Config, origin: str) -> None:

@@ -7,8 +7,10 @@ import torch
 
 from opensphere import dataset as datasets
 from opensphere.classifier import CLASSIFIERS
+from opensphere.classifier.pairs import Pairs
 from opensphere.model import backbone as backbones
 from opensphere.model import head as heads
+from opensphere.model.head.pair import PairHead
 
 # Facts of a run: nobody types them. Runs write them into the head's block, as OpenSphere does; there they must agree.
 FACTS = ("num_class", "feat_dim")
@@ -28,12 +30,14 @@ def auto(memory: float = 300.0) -> None:
     """What the number of people, the batch and the processes call for; `memory` in megabytes, as `chunked`."""
 
 
-# How a head meets its classes: built as they are, but for `auto`, which gives way to another when a run begins.
-CLASSIFIER_CHOICES: dict[str, Callable] = {"auto": auto, **CLASSIFIERS}
+# How a head meets its classes: built as they are, but for `auto`, which gives way to another when a run begins. `none`
+# is for losses on pairs, and they for it.
+CLASSIFIER_CHOICES: dict[str, Callable] = {"auto": auto, **CLASSIFIERS, "none": Pairs}
 
 DATASETS = _registry(datasets)
 BACKBONES = _registry(backbones)
 HEADS = _registry(heads)
+PAIR_HEADS = {name: head for name, head in vars(heads).items() if name in HEADS and issubclass(head, PairHead)}
 # Left out: what a step without arguments cannot drive, and what YAML cannot hold.
 OPTIMIZERS = _torch_types(torch.optim, torch.optim.Optimizer, without=("LBFGS", "SparseAdam"))
 SCHEDULERS = _torch_types(

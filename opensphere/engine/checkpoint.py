@@ -30,6 +30,8 @@ def save_checkpoint(run: Run, folder: Path) -> Path:
         "parts": {name: part.state_dict() for name, part in run.parts.items()},
         "scaler": run.scaler.state_dict(),
     }
+    if run.encoder:
+        state["encoder"] = run.encoder.module.state_dict()
     if run.world.rank == 0:
         _write(path, state)
     return path
@@ -45,12 +47,14 @@ def load_checkpoint(run: Run, folder: Path) -> None:
     if not path.is_file():
         raise UserError(f"{folder}: has no {NAME}, the run ended before its first one; start it anew")
     state = read_weights(path)
-    if set(state) != {"step", "backbone", "classifier", "parts", "scaler"}:
+    if set(state) - {"encoder"} != {"step", "backbone", "classifier", "parts", "scaler"}:
         raise UserError(f"{path}: is no checkpoint of a training")
     for leftover in folder.glob(f".{NAME}.*"):  # of a process that was killed while writing
         leftover.unlink(missing_ok=True)
     load_weights(run.bare_backbone, state["backbone"], path)
     load_weights(run.classifier, state["classifier"], path)
+    if run.encoder:
+        load_weights(run.encoder.module, state.get("encoder", {}), path)
     for name, part in run.parts.items():
         part.load_state_dict(state["parts"][name])
     run.scaler.load_state_dict(state["scaler"])

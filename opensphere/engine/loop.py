@@ -42,6 +42,7 @@ def batches_of(run: Run, dataset: Any, loader: DataLoader, project: Project) -> 
         pin_memory=loader.pin_memory and run.world.device.type == "cuda",
         start_step=run.step,
         stop_step=project.max_iters,
+        images_per_person=loader.images_per_person,
     )
 
 
@@ -65,7 +66,6 @@ def train(
     labels = torch.from_numpy(np.ascontiguousarray(dataset.labels))
     batches = iter(stream)
     models = folder / Path(project.model_dir).name
-    first = run.world.rank == 0
     run.backbone.train()
     run.classifier.train()
     with Interrupt() as interrupt:
@@ -76,12 +76,10 @@ def train(
                 record.flush()  # a loss that is not finite ends the run here, before it could be saved
                 if done or stop:
                     record.report()
-                if first:
-                    checkpoint.save_checkpoint(run, folder)
+                checkpoint.save_checkpoint(run, folder)
             if done or run.step in (project.save_iters or []):
                 record.flush()
-                if first:
-                    checkpoint.save_weights(run, models)
+                checkpoint.save_weights(run, models)
             if stop and not done:
                 return False
             if done or (run.step % project.val_intvl == 0 and run.step > 0):
@@ -103,7 +101,7 @@ def _next(batches: Iterator, run: Run, folder: Path, record: Record) -> tuple[to
     try:
         return next(batches)
     except UserError:
-        if run.world.rank == 0 and run.step:
+        if run.world.size == 1 and run.step:  # others wait in their step, and cannot bring their part
             record.flush()
             checkpoint.save_checkpoint(run, folder)
             record.note(f"saved after update {run.step}: mend the data, then go on with --resume {folder}")

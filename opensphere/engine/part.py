@@ -15,7 +15,8 @@ class Part:
     Args:
         module: holds the parameters. A classifier may split its classes over ranks, and may have its update fused into
             the backward pass.
-        optimizer, scheduler: of torch.optim, both stepped once an iteration; the scheduler may be None.
+        optimizer, scheduler: of torch.optim, both stepped once an iteration; the scheduler may be None. No optimizer:
+            the module has nothing to learn.
         clip_grad_norm: bound of the gradient's norm.
         replicated: every rank computes the whole gradient by itself, as a head on the global batch does; it is
             averaged over ranks, lest rounding lets the copies drift apart. Otherwise the module shares it by itself.
@@ -24,7 +25,7 @@ class Part:
     def __init__(
         self,
         module: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | None,
         scheduler: Any = None,
         clip_grad_norm: float = 1e5,
         replicated: bool = False,
@@ -33,7 +34,8 @@ class Part:
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.clip_grad_norm = clip_grad_norm
-        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        groups = optimizer.param_groups if optimizer is not None else []
+        self.parameters = [parameter for group in groups for parameter in group["params"]]
         split = getattr(module, "split", [])
         self.split = [each for each in self.parameters if any(each is other for other in split)]
         self.whole = [each for each in self.parameters if not any(each is other for other in split)]
@@ -43,10 +45,12 @@ class Part:
     @property
     def lr(self) -> float:
         """The learning rate of the next update."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return float(self.optimizer.param_groups[0]["lr"]) if self.optimizer is not None else 0.0
 
     def update(self, scaler: torch.amp.GradScaler) -> torch.Tensor:
         """Unscale, share, clip, step, clear, schedule. Returns the gradient's norm before clipping, a scalar tensor."""
+        if self.optimizer is None:
+            return torch.zeros(())
         scaler.unscale_(self.optimizer)
         if self.replicated:
             for parameter in self.whole:
@@ -72,11 +76,13 @@ class Part:
         squares += [self.fused.square] if self.fused is not None else []
         if not squares:
             return norm
-        rest = torch.stack([square.to(norm) for square in squares]).sum()
+        rest = torch.stack([square.to(norm.device, squares[-1].dtype) for square in squares]).sum()
         return torch.sqrt(norm.square() + (collective.sum(rest) if self.split else rest))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resume needs beside the weights, for all classes, on the first rank. Call it on every rank."""
+        if self.optimizer is None:
+            return {}
         schedule = self.scheduler.state_dict() if self.scheduler is not None else None
         optimizer = self.optimizer.state_dict()
         state: dict[int, Any] = {}
@@ -87,6 +93,8 @@ class Part:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` gave, in whatever way the classes were held then."""
+        if self.optimizer is None:
+            return
         optimizer = state["optimizer"]
         share = getattr(self.module, "share", lambda x: x)
         entries: dict[int, Any] = {}

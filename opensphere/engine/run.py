@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from opensphere.classifier import Classifier
+from opensphere.classifier.pairs import Pairs
+from opensphere.engine.encoder import Encoder
 from opensphere.engine.parallel import World
 from opensphere.engine.part import Part
 
@@ -22,16 +24,18 @@ class Run:
         dtype: arithmetic of the backbone; the classifier works in float32.
         seed: fixes initial weights, order and augmentation.
         step: updates done.
+        encoder: gives the classifier keys, where its head wants them.
         remark: a sentence for the log on how the run was set up.
     """
 
     backbone: nn.Module
-    classifier: Classifier
+    classifier: Classifier | Pairs
     parts: dict[str, Part]
     world: World
     dtype: torch.dtype = torch.float32
     seed: int = 0
     step: int = 0
+    encoder: Encoder | None = None
     remark: str | None = None
     scaler: torch.amp.GradScaler = field(init=False)
 
@@ -75,10 +79,13 @@ def train_step(run: Run, images: torch.Tensor, labels: torch.Tensor) -> StepResu
     lr = run.parts["backbone"].lr
     with run.autocast():
         features = run.backbone(images)  # (B, D)
+        keys = (run.encoder(images).float(),) if run.encoder else ()
     features = features.float()  # margins and losses stay in float32
-    loss = run.classifier(features, labels)  # gathers the global batch
+    loss = run.classifier(features, labels, *keys)  # gathers the global batch
     run.scaler.scale(loss).backward()  # the scaler is idle outside fp16
     norms = {name: part.update(run.scaler) for name, part in run.parts.items()}
     run.scaler.update()
+    if run.encoder:
+        run.encoder.follow(run.bare_backbone)
     run.step += 1
     return StepResult(loss.detach(), features.detach().norm(dim=1), norms, lr)

@@ -83,6 +83,8 @@ class DataLoader:
     """`dataloader`: `batch_size` is that of all processes together.
 
     Attributes:
+        images_per_person: in training, how many images of each person a batch holds, for losses on pairs; None: as
+            they come.
         num_workers: decoding processes per rank, at most one a core; the result does not depend on it.
     """
 
@@ -92,6 +94,7 @@ class DataLoader:
     drop_last: bool = True
     num_workers: int = 8
     pin_memory: bool = False
+    images_per_person: int | None = None
 
 
 @dataclass

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from opensphere.command.main import run_command
-from opensphere.dataset.loader import GlobalBatches
+from opensphere.dataset.sampler import GlobalBatches
 from tests.material import only_run, tiny_config, write_config, write_pairs, write_people, write_test_config
 
 

@@ -216,3 +216,28 @@ def test_build_head_is_one_module() -> None:
         opensphere.build_head("Sphereface", feat_dim=8, num_class=5)
     with pytest.raises(UserError, match="feat_dim and num_class are counts"):
         opensphere.build_head("SphereFace", feat_dim=0, num_class=5)
+
+
+def test_build_head_of_a_loss_on_pairs_is_one_module_too() -> None:
+    torch.manual_seed(0)
+    for classifier in (None, "none", {"type": "none"}):
+        module = opensphere.build_head("SimPLE", feat_dim=8, num_class=5, classifier=classifier, bank=16)
+        module(torch.randn(4, 8), torch.tensor([0, 1, 2, 2])).backward()
+        assert [name for name, _ in module.named_parameters()] == ["head.b"] and module.head.b.grad is not None
+    with pytest.raises(UserError, match="head: classifier: SimPLE compares pairs, it has no classes for chunked"):
+        opensphere.build_head("SimPLE", feat_dim=8, num_class=5, classifier="chunked")
+    with pytest.raises(UserError, match="head: classifier: none is for losses on pairs .*; SphereFace needs its class"):
+        opensphere.build_head("SphereFace", feat_dim=8, num_class=5, classifier="none")
+
+
+@pytest.mark.parametrize("classifier", [None, "auto", "none"])
+def test_a_loss_on_pairs_has_no_classes_and_only_the_optimizer_that_it_needs(path: Path, classifier: str) -> None:
+    words = [f"model.head.classifier={classifier}"] if classifier else []
+    head = checked(path, "model.head.net={type: TripletLoss}", *words)["model"]["head"]
+    assert head == {
+        "net": {"type": "TripletLoss", "margin": 0.2},
+        "clip_grad_norm": 1e5,
+        "classifier": {"type": "none"},
+    }
+    head = checked(path, "model.head.net={type: SimPLE}", *words)["model"]["head"]
+    assert head["classifier"] == {"type": "none"} and head["optimizer"]["type"] == "SGD"

@@ -30,6 +30,12 @@ def test_the_norm_before_clipping_is_told(clip: float, factor: float) -> None:
     assert made.lr == pytest.approx(0.05)
 
 
+def test_a_part_without_an_optimizer_has_nothing_to_do() -> None:
+    made = Part(nn.Identity(), None)
+    assert made.update(torch.amp.GradScaler("cpu", enabled=False)) == 0.0 and made.lr == 0.0
+    made.load_state_dict(made.state_dict())
+
+
 def test_a_part_goes_on_where_it_stopped() -> None:
     one, two = part(1e5), part(1e5)
     update(one)
