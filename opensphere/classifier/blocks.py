@@ -95,6 +95,8 @@ class Walk:
         self.identity = head.others(u.detach().new_empty(0, len(u)), self.beside) is None
         # the slope of a score along its cosine is 1: the gradient of a block is that of its logits, times the scale
         self.straight = self.identity or head.gradient == "detached"
+        closed = self.straight or head.bend(u.detach().new_empty(0, len(u)), self.beside) is not None
+        self.differentiates = not closed  # by autograd, within a block
         self.keeps_exponentials = self.straight and not self.wants_scale
         self.width = block_width(len(u), u.device.type)
         self.blocks = list(self._blocks())
@@ -236,15 +238,21 @@ class Walk:
 
     def _slope_of_softmax(self, block: Block, cos: Tensor, gradient: Tensor, found: "Gradients") -> Tensor:
         """(c, B) gradient of a block's cosines, (c, B), which are overwritten."""
-        with torch.set_grad_enabled(not self.straight):
-            leaf = cos.detach().requires_grad_(not self.straight)
+        with torch.set_grad_enabled(self.differentiates):
+            leaf = cos.detach().requires_grad_(self.differentiates)
             score, z = self._logits(leaf, cos if self.keeps_exponentials else None)
         z[block.own] = NEVER
         p = _exp(z, self.total).mul_(gradient)
         if self.wants_scale:
             found.scale += (p * score.detach()).sum(0)
-        p.mul_(self.scale)
-        return p if self.straight else torch.autograd.grad(score, leaf, p)[0]
+        return self._through_scores(p.mul_(self.scale), leaf, score)
+
+    def _through_scores(self, slope: Tensor, cos: Tensor, score: Tensor) -> Tensor:
+        """The gradient of cosines, (c, B), from that of their scores."""
+        if self.differentiates:
+            return torch.autograd.grad(score, cos, slope)[0]
+        bend = None if self.straight else self.head.bend(cos, self.beside)
+        return slope if bend is None else slope.mul_(bend)
 
     # ------------------------------------------------------------------------------------------ one-vs-all heads
 
@@ -257,9 +265,9 @@ class Walk:
             centers, length = self._centers(block)
             cos, every = self._cosines(centers, block, buffer)
             factor = None if self.classes.factor is None else self.classes.factor[block.first : block.last]
-            bent = found is not None and not self.straight
-            with torch.set_grad_enabled(bent):
-                leaf = cos.detach().requires_grad_(bent)
+            differentiates = found is not None and self.differentiates
+            with torch.set_grad_enabled(differentiates):
+                leaf = cos.detach().requires_grad_(differentiates)
                 score, z = self._logits(leaf)
             each = _others(self.head.negative(z, self.beside), z, block)
             total += (each if factor is None else each.mul_(factor)).sum(0)
@@ -271,8 +279,7 @@ class Walk:
                 found.bias += slope.sum(0)
             if self.wants_scale:
                 found.scale += (slope * score.detach()).sum(0)
-            slope.mul_(self.scale)
-            slope = torch.autograd.grad(score, leaf, slope)[0] if bent else slope
+            slope = self._through_scores(slope.mul_(self.scale), leaf, score)
             self._spread(block, centers, length, slope, every, found, sink)
         self.scratch.give(buffer)
         return (total * self.beside.weight.squeeze(0)).sum()

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from opensphere.classifier import CLASSIFIERS, ChunkedClassifier, blocks
 from opensphere.error import UserError
-from opensphere.model.head import ArcFace, CosFace, SphereFace2
+from opensphere.model.head import ArcFace, CircleLoss, CosFace, SphereFace2
 from opensphere.model.head.head import Head, Rows
 from tests.classifier.material import HEADS, assert_close, assert_same, build, problem, small_blocks, step
 
-CHOICES = [{"gradient": g, "normalise": n} for g, n in itertools.product(("detached", "full"), ("in_place", "in_graph"))]
+CHOICES = [
+    {"gradient": g, "normalise": n} for g, n in itertools.product(("detached", "full"), ("in_place", "in_graph"))
+]
 __all__ = ["small_blocks"]
 
 
@@ -59,7 +61,9 @@ def test_equals_plain_at_any_shape(name, rows, num_class, feat_dim, width, kept,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "block_width", lambda batch, device: width)
         patch.setattr(blocks.Walk, "blocks_kept", staticmethod(lambda u, count, *rest: min(kept, -(-count // width))))
-        found, expected = (step(build(kind, name, feat_dim, num_class, **choice), x, y) for kind in ("chunked", "plain"))
+        found, expected = (
+            step(build(kind, name, feat_dim, num_class, **choice), x, y) for kind in ("chunked", "plain")
+        )
     # angles divide by sines: where a cosine comes near 1 the two orders of summation differ by more than elsewhere
     assert_same(found, expected, 1e-7 if feat_dim == 2 else 1e-9)
 
@@ -113,7 +117,7 @@ def test_gradients_accumulate(name: str, small_blocks) -> None:
     x, _, y = problem(8, 11, 4)
     small_blocks(3, 2)
     classifier, plain = build("chunked", name, 4, 11), build("plain", name, 4, 11)
-    for again in range(3):
+    for _ in range(3):
         for part in (slice(0, 3), slice(3, 8)):
             classifier(x[part], y[part]).backward()
             plain(x[part], y[part]).backward()
@@ -220,7 +224,7 @@ def test_a_head_that_asks_for_everything(small_blocks) -> None:
 
 def test_slopes_are_derivatives() -> None:
     """Where a head knows the slope of `negative`, autograd finds the same."""
-    for name, make in HEADS.items():
+    for make in HEADS.values():
         head = make(5).double()
         z = torch.linspace(-30.0, 30.0, 61, dtype=torch.float64).view(1, -1).requires_grad_()
         rows = Rows(torch.zeros(1, dtype=torch.float64), scale=1.0).beside(1)
@@ -229,3 +233,15 @@ def test_slopes_are_derivatives() -> None:
             (expected,) = torch.autograd.grad(head.negative(z, rows).sum(), z)
             assert_close(slope.expand_as(expected), expected, 1e-12)
     assert SphereFace2(5).slope(torch.zeros(1), None) is not None
+
+
+@pytest.mark.parametrize("name", ["CurricularFace", "MVSoftmax AM", "MVSoftmax Arc", "CircleLoss", "full CircleLoss"])
+def test_bends_are_derivatives(name: str) -> None:
+    """Where a head knows the derivative of `others`, autograd finds the same."""
+    head = CircleLoss(gradient="full") if name == "full CircleLoss" else HEADS[name](5)
+    cos_y = torch.linspace(-0.9, 0.9, 7, dtype=torch.float64)
+    rows = head.double().prepare(torch.ones_like(cos_y), cos_y, torch.zeros(7)).beside(0)
+    cos = torch.linspace(-0.99, 0.98, 51, dtype=torch.float64).view(-1, 1).repeat(1, 7).requires_grad_()
+    (expected,) = torch.autograd.grad(head.others(cos, rows).sum(), cos)
+    assert_close(head.bend(cos.detach(), rows), expected, 1e-12)
+    assert expected.std() > 0.01

@@ -160,7 +160,7 @@ def test_updates_and_states_cross_worlds() -> None:
     with tempfile.TemporaryDirectory() as folder:
         two_ranks(update_member, folder)
         found = torch.load(Path(folder) / "0.pt")
-    for (fused, clip, name), result in found.items():
+    for (_, clip, name), result in found.items():
         alone = updates(0, 1, False, clip, name)
         assert_close(result["norms"], alone["norms"], 1e-9)
         for key, value in alone["state"].items():

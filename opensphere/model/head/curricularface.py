@@ -48,3 +48,6 @@ class CurricularFace(Head):
 
     def others(self, cos: Tensor, rows: Any) -> Tensor:
         return torch.where(cos > rows.wider, cos * (rows.t + cos), cos)
+
+    def bend(self, cos: Tensor, rows: Any) -> Tensor:
+        return torch.where(cos > rows.wider, torch.add(rows.t, cos, alpha=2.0), 1.0)

@@ -53,3 +53,6 @@ class MVSoftmax(Head):
     def others(self, cos: Tensor, rows: Any) -> Tensor:
         counted = (self.t + 1.0) * cos + self.t if self.adaptive else cos + self.t
         return torch.where(cos > rows.margined, counted, cos)
+
+    def bend(self, cos: Tensor, rows: Any) -> Tensor:
+        return torch.where(cos > rows.margined, cos.new_tensor(self.t + 1.0 if self.adaptive else 1.0), 1.0)
