@@ -96,7 +96,7 @@ def choose(
         why = f"the scores of {batch:,} rows and {num_class:,} classes take {_size(scores)} in all"
     else:
         kind = "chunked"
-        why = f"plain would take {_size(scores)} for scores, blocks take {memory:,.0f} MB"
+        why = f"plain would take {_size(scores)} for scores, blocks take at most {memory:,.0f} MB"
     cost = cost_of(kind, num_class, feat_dim, batch, world_size, memory)
     if available is not None and cost.total > available:
         why += (

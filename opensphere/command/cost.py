@@ -4,6 +4,7 @@ import torch
 from rich.console import Console
 
 from opensphere import config as cfg
+from opensphere.classifier.choice import PLAIN_COPIES, cost_of
 from opensphere.classifier.pairs import Pairs
 from opensphere.command.build import build_run, build_sets
 from opensphere.dataset.loader import train_sampler
@@ -38,17 +39,21 @@ def print_cost(resolved: cfg.Config, origin: str) -> None:
     cost = count(run.bare_backbone)
     head = sum(parameter.numel() for parameter in run.classifier.parameters())
     batch = resolved["data"]["train"]["dataloader"]["batch_size"]
-    columns = num_class
-    # weight, gradient, one momentum; the plain classifier holds cosines, scores, and their gradients
-    weights = 3 * 4 * (cost.parameters + head)
+    weights = 3 * 4 * (cost.parameters + head)  # weight, gradient, one momentum
     if isinstance(run.classifier, Pairs):
-        columns = run.classifier.head.compared(batch)
         weights += 4 * sum(buffer.numel() for buffer in run.classifier.buffers())
         weights += 4 * cost.parameters if run.encoder else 0
-    logits = 4 * 4 * batch * columns
+        scores = PLAIN_COPIES * 4 * batch * run.classifier.head.compared(batch)
+    else:
+        block = resolved["model"]["head"]["classifier"]
+        options = {key: block[key] for key in ("memory", "fused") if key in block}
+        feat_dim = resolved["model"]["head"]["net"]["feat_dim"]
+        classes = cost_of(block["type"], num_class, feat_dim, batch, **options)
+        weights -= classes.weights - classes.gradient
+        scores = classes.working
     activations = cost.activation_bytes * batch
     console.print(cfg.dump(resolved), markup=False)
-    total = (weights + logits + activations) / MEBI
+    total = (weights + scores + activations) / MEBI
     split = f"{weights / MEBI:,.0f} weights with gradients and momentum, {activations / MEBI:,.0f} activations in fp32"
     rows = {
         "data": data,
@@ -56,7 +61,9 @@ def print_cost(resolved: cfg.Config, origin: str) -> None:
         "head": f"{head:,} parameters",
         "training": f"{resolved['project']['max_iters']:,} updates of {batch:,} images",
         "work": f"{3 * cost.flops * batch * resolved['project']['max_iters'] / 1e15:,.2f} PFLOPs in all",
-        "memory": f"about {total:,.0f} MiB if one device takes the whole batch: {split}, {logits / MEBI:,.0f} scores",
+        "memory": f"about {total:,.0f} MiB if one device takes the whole batch: {split}, {scores / MEBI:,.0f} scores",
     }
+    if run.remark:
+        rows["classes"] = run.remark
     for name, text in rows.items():
         console.print(f"{name:10} {text}", markup=False)

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from opensphere.engine.checkpoint import find_weights, load_weights, read_weight
 from opensphere.engine.extract import extract
 from opensphere.engine.folder import make_run_folder, versions
 from opensphere.engine.parallel import World, choose_precision, launch
+from opensphere.engine.settings import DataLoader
 from opensphere.error import UserError
 
 TITLE = "Losses under identical conditions"
@@ -43,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     plan = read_plan(Path(arguments.config))
     config = cfg.load(plan["base"], arguments.overrides)
     test = cfg.check_test(cfg.load(plan["test"]), plan["test"])
-    first = cfg.check_train(_with_head(config, plan["heads"][0]), plan["base"])
+    first = cfg.check_train(_with_head(config, plan["heads"][0].net), plan["base"])
     sets = build_sets(first, plan["base"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config["project"]["precision"] = choose_precision(first["project"]["precision"], device)  # once, for all heads
@@ -53,17 +55,20 @@ def run(arguments: argparse.Namespace) -> int:
 
     folder = make_run_folder(arguments.proj_dir)
     rows: Rows = [{"model": "raw pixels", **measure(tests, [raw_pixels(dataset) for dataset in tests])}]
-    for net in plan["heads"]:
-        resolved = cfg.check_train(_with_head(config, net), plan["base"])
+    for entry in plan["heads"]:
+        own = cfg.load(plan["base"], [*arguments.overrides, *entry.overrides])
+        own["project"]["precision"] = config["project"]["precision"]
+        resolved = cfg.check_train(_with_head(own, entry.net), plan["base"])
         resolved["project"]["proj_dir"] = str(folder)
-        outcome = train_one(resolved, sets, plan["base"])
+        loader = DataLoader(**resolved["data"]["train"]["dataloader"])
+        outcome = train_one(resolved, replace(sets, loader=loader), plan["base"])
         if not outcome.finished:
             return train.INTERRUPTED
         if len(rows) == 1:
             rows.append({"model": "untrained network", **measure(tests, features_of(None, resolved, tests))})
         metrics = measure(tests, features_of(outcome.folder, resolved, tests))
         cost = {"seconds": round(outcome.seconds, 1), "images/s": round(outcome.images_per_second)}
-        rows.append({"model": net["type"], **metrics, **cost, "folder": outcome.folder.name})
+        rows.append({"model": entry.name, **metrics, **cost, "folder": outcome.folder.name})
     write_tables(folder, "result", TITLE, rows, versions=versions())
     print_table(console, TITLE, rows)
     names = ", ".join(dataset.name for dataset in tests)
@@ -72,8 +77,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A head under comparison.
+
+    Attributes:
+        net: its block.
+        name: in the table; its type unless the file says otherwise.
+        overrides: what this head needs otherwise in the base config, as on the command line.
+    """
+
+    net: dict[str, Any]
+    name: str
+    overrides: list[str]
+
+
 def read_plan(path: Path) -> dict[str, Any]:
-    """Read `base` (a training config), `test` (a test config) and `heads` (a list of nets) from a demo file.
+    """Read `base` (a training config), `test` (a test config) and `heads` from a demo file.
+
+    A head is a net alone, `{type: ArcFace, m: 0.3}`, or has it as `net` beside a `name` and `overrides`.
 
     Raises:
         UserError: a key is missing; names it.
@@ -82,7 +104,15 @@ def read_plan(path: Path) -> dict[str, Any]:
     for key, kind in (("base", str), ("test", str), ("heads", list)):
         if not isinstance(plan.get(key), kind) or not plan[key]:
             raise UserError(f"{path}: {key}: this key is needed")
-    return plan
+    return {**plan, "heads": [_entry(head, f"{path}: heads.{i}") for i, head in enumerate(plan["heads"])]}
+
+
+def _entry(head: Any, where: str) -> Entry:
+    block = head if isinstance(head, dict) and "net" in head else {"net": head}
+    net = block["net"]
+    if not isinstance(net, dict) or "type" not in net or not set(block) <= {"net", "name", "overrides"}:
+        raise UserError(f"{where}: give a net such as {{type: ArcFace}}, alone or as net beside name and overrides")
+    return Entry(net, str(block.get("name", net["type"])), [str(text) for text in block.get("overrides") or []])
 
 
 def _with_head(config: cfg.Config, net: dict[str, Any]) -> cfg.Config:

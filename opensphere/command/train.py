@@ -17,6 +17,7 @@ from opensphere.command.build import Sets, build_run, build_sets, validator
 from opensphere.command.cost import print_cost
 from opensphere.command.screen import load_images, make_console
 from opensphere.engine import checkpoint, loop
+from opensphere.engine.convergence import Convergence, loss_of_guessing
 from opensphere.engine.folder import GIVEN, describe_run, find_config, make_run_folder
 from opensphere.engine.parallel import World, launch
 from opensphere.engine.record import Record
@@ -137,6 +138,9 @@ def worker(
         start,
         title=resolved["model"]["head"]["net"]["type"],
         overflows=run.dtype == torch.float16,
+        convergence=Convergence(
+            stream.steps_per_epoch, resolved["model"], sets.train.num_class, loss_of_guessing(run.classifier)
+        ),
     )
     try:
         state = f"resuming after update {run.step}" if resuming else "training"

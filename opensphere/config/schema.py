@@ -49,7 +49,8 @@ def arguments(
         raise UserError(f"{where}: expected a mapping of keys, got {block!r}")
     parameters = inspect.signature(constructor).parameters
     hints = _hints(constructor)
-    positional = ("params", "optimizer", "head")  # objects: they cannot stand in YAML
+    # objects, which cannot stand in YAML, and what only a run knows
+    positional = ("params", "optimizer", "head", "feat_dim", "num_class")
     known = [name for name in parameters if name not in positional and name not in noted]
     checked: Config = {}
     for key, value in block.items():

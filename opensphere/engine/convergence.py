@@ -11,7 +11,7 @@ from opensphere.model.head.head import Rows
 
 FIRST = 20  # updates that say where the loss began
 # The loss is judged after so many epochs, and no sooner than after so many updates: among the curves of
-# tests/engine/curves.json are runs that rest for 200 updates, and learn well afterwards.
+# tests/engine/curves.json are runs that rest for 180 updates, and learn well afterwards.
 EPOCHS = (1, 3)
 UPDATES = (300, 600)
 # The least fall, as a share: from the first updates, plus from the second quarter to the last. Of the curves at 300
@@ -28,15 +28,21 @@ MARGINS = ("m", "m1", "m2", "m3", "u_margin")
 # Where larger is not harder, or no margin at all.
 WITHOUT_MARGIN = ("CircleLoss", "CirclePairLoss", "SimPLE", "SupConLoss")
 WITH_FACTOR = ("SphereFace", "SphereFacePlus", "SphereFaceR_H", "GAsoftmax")  # a margin of 1 is none
+# Which settings are named for which trouble, the likeliest first.
+ORDER = {
+    "loss": ("norm", "warm-up", "margin", "scale", "lr", "head"),
+    "explosion": ("lr", "norm", "clip", "warm-up", "scale"),
+    "vanishing": ("margin", "lr", "warm-up", "head"),
+}
 USUAL_LR = {"SGD": (0.005, 0.2), "Adam": (3e-5, 3e-3), "AdamW": (3e-5, 3e-3)}
 
 
 class Convergence:
     """Watches the numbers that the log gets anyway, and says once of each trouble what it is and what may help.
 
-    The loss is judged after one and after three epochs, counted from where a warm-up ends (a new loss begins far from
-    where it is going, so one that has hardly moved says something whatever the loss is); the lengths of features at
-    each report.
+    The loss is judged after one and after three epochs, counted from where a warm-up ends, and only against what it was
+    before: margins, scales and weights of losses differ too much for a level that is right. The lengths of features are
+    looked at in each report.
 
     Args:
         steps_per_epoch: updates of an epoch.
@@ -87,88 +93,103 @@ class Convergence:
         return fresh
 
     def _lengths(self) -> Iterable[tuple[str, str]]:
-        before = _mean(row["Mag_mean"] for row in self.first)
         now, self.lengths = _mean(self.lengths), []
-        if self.count <= FIRST or not before > 0.0:
+        if self.count <= FIRST or not (before := self.first[0]["Mag_mean"]) > 0.0:
             return
-        words = f"({before:.3g} in the first updates, {now:.3g} now): the network no longer tells images apart; try "
+        lengths = f"({before:.3g} at first, {now:.3g} now)"
         if now > EXPLODED * before:
-            yield "explosion", f"the features have become {now / before:,.0f} times as long {words}{self._cure(now)}"
+            times = f"{now / before:,.0f} times as long"
+            yield (
+                "explosion",
+                f"the features have become {times} {lengths}, as they do under steps that are too large; try "
+                f"{self.cure('explosion')}",
+            )
         if now < VANISHED * before:
-            yield "vanishing", f"the features have all but vanished {words}{self._cure(now)}"
+            yield "vanishing", f"the features have all but vanished {lengths}; try {self.cure('vanishing')}"
 
     def _loss(self) -> Iterable[tuple[str, str]]:
         judged = self._judged()
         if judged is None:
             return
-        first, earlier, recent, epochs = judged
-        after = f"({first:.4g} at first, {recent:.4g} after {epochs:.1f} epochs)"
-        if self.guessing and all(
-            abs(value - self.guessing) < share * self.guessing
-            for value, share in ((recent, NEAR_GUESSING), (earlier, 2 * NEAR_GUESSING))
-        ):
-            yield (
-                "loss",
-                f"the loss is that of guessing among {self.num_class:,} people, {self.guessing:.4g} {after}: the network "
-                f"no longer tells images apart; try {self._cure(recent / max(abs(first), 1e-9))}",
-            )
-        elif _fall(first, recent) + _fall(earlier, recent) < LEAST_FALL:
-            what = "is higher than at the start" if recent > 1.05 * first else "has hardly moved since the start"
-            yield "loss", f"the loss {what} {after}; try {self._cure(recent / max(abs(first), 1e-9))}"
+        (first, *_, last), epochs = judged
+        growth = last / max(abs(first), 1e-9)
+        after = f"({first:.4g} at first, {last:.4g} after {epochs:.1f} epochs)"
+        if self.guessing and all(abs(value / self.guessing - 1.0) < NEAR_GUESSING for value in judged[0][2:]):
+            guessing = f"that of guessing among {self.num_class:,} people, {self.guessing:.4g} {after}"
+            yield "loss", f"the loss is {guessing}: all people look the same; try {self.cure('loss', growth)}"
+        elif _fall(first, last) + _fall(judged[0][1], last) < LEAST_FALL:
+            what = "is higher than at the start" if growth > 1.05 else "has hardly moved since the start"
+            yield "loss", f"the loss {what} {after}; try {self.cure('loss', growth)}"
 
-    def _judged(self) -> tuple[float, float, float, float] | None:
-        """At the moments when the loss is judged: what it was at first, in the second quarter and in the last, and the
-        epochs so far."""
+    def _judged(self) -> tuple[list[float], float] | None:
+        """At the moments when the loss is judged: what it was in the first updates and in the second, third and last
+        quarter since the warm-up, and the epochs so far."""
         if not self.due or self.count - self.since < self.due[0]:
             return None
         self.due = [due for due in self.due if due > self.count - self.since]
         quarter = len(self.losses) // 4
-        earlier, recent = _mean(self.losses[quarter : 2 * quarter]), _mean(self.losses[-quarter:])
+        quarters = [_mean(self.losses[-left * quarter :][:quarter]) for left in (3, 2, 1)]
         if not self.due:
             self.losses = []
-        return _mean(row["Loss"] for row in self.first), earlier, recent, self.count / self.steps_per_epoch
+        return [_mean(row["Loss"] for row in self.first), *quarters], self.count / self.steps_per_epoch
 
-    def _cure(self, growth: float) -> str:
-        """What to change, the likeliest first."""
-        return ", ".join((found := cures(self.model, self.num_class, growth > 1.05))[:-1]) + f" or {found[-1]}"
+    def cure(self, about: str, growth: float = 1.0) -> str:
+        """What to change, in words; `growth` is that of the loss."""
+        found = cures(self.model, self.num_class, about, growth > 1.05)
+        return found[0] if len(found) == 1 else ", ".join(found[:-1]) + " or " + found[-1]
 
 
-def cures(model: dict[str, Any], num_class: int, grown: bool) -> list[str]:
+def cures(model: dict[str, Any], num_class: int, about: str, grown: bool = False) -> list[str]:
     """Settings to change in a run that does not converge, the likeliest first.
 
     Args:
         model: the resolved `model` block.
-        num_class: C; AdaCos (Zhang et al. 2019, eq. 12) gives sqrt(2) log(C - 1) as a scale that separates them.
-        grown: whether loss or features became larger than they were.
+        num_class: C.
+        about: the trouble, a key of `ORDER`.
+        grown: whether the loss is larger than it was.
     """
     net, backbone = model["head"]["net"], model["backbone"]
-    kind, optimizer = net["type"], backbone.get("optimizer") or {}
+    found = {"margin": _margins(net), "scale": _scales(net, num_class), "lr": [], "warm-up": [], "head": []}
+    order = ORDER[about]
+    optimizer = backbone.get("optimizer") or {}
+    if isinstance(lr := optimizer.get("lr"), int | float):
+        low, high = USUAL_LR.get(optimizer.get("type", ""), (0.0, math.inf))
+        word = "smaller" if lr > high or grown or about == "explosion" else "larger" if lr < low else "different"
+        found["lr"] = [f"a {word} lr (now {lr:g})"]
+        if not low <= lr <= high:
+            order = ("lr", *(what for what in order if what != "lr"))
+    if (backbone.get("scheduler") or {}).get("type") not in WARM_UPS and "a larger" not in "".join(found["lr"]):
+        found["warm-up"] = ["a warm-up (scheduler OneCycleLR with pct_start 0.05)"]
+    if backbone.get("clip_grad_norm", math.inf) > 100.0:
+        found["clip"] = ["model.backbone.clip_grad_norm, such as 5"]
+    if "norm_layer" in backbone["net"] and backbone["net"]["norm_layer"] is None:
+        found["norm"] = ["norm_layer BatchNorm2d in the backbone"]
+    if net["type"] not in ("AdaCos", "SoftmaxLoss"):
+        found["head"] = ["the head AdaCos to begin with, which has no margin and finds its scale"]
+    return [cure for what in order for cure in found.get(what, [])] or ["another network"]
+
+
+def _margins(net: dict[str, Any]) -> list[str]:
     found = []
-    for name in MARGINS if kind not in WITHOUT_MARGIN else ():
-        none = 1.0 if kind in WITH_FACTOR or name == "m1" or net.get("magn_type") == "M" else 0.0
+    for name in MARGINS if net["type"] not in WITHOUT_MARGIN else ():
+        none = 1.0 if net["type"] in WITH_FACTOR or name == "m1" or net.get("magn_type") == "M" else 0.0
         if isinstance(net.get(name), int | float) and net[name] > none:
             found.append(f"a smaller margin {name} (now {net[name]:g})")
     if net.get("steps") and net.get("dm"):
         found.append(f"a margin that grows less or later (now dm {net['dm']:g}, steps {net['steps']})")
+    return found
+
+
+def _scales(net: dict[str, Any], num_class: int) -> list[str]:
+    """Scales over twice or under half of sqrt(2) log(C - 1), that of AdaCos (Zhang et al. 2019, eq. 12)."""
     fitting = math.sqrt(2.0) * math.log(max(num_class - 1, 2))
-    for name in ("s", "r"):
+    found = []
+    for name in ("s", "r") if net["type"] not in WITHOUT_MARGIN else ():
         scale = net.get(name)
-        if isinstance(scale, int | float) and not fitting / 2 <= scale <= 2 * fitting:
+        if isinstance(scale, int | float) and not fitting / 2.0 <= scale <= 2.0 * fitting:
             word = "smaller" if scale > fitting else "larger"
-            found.append(f"a {word} scale {name} (now {scale:g}; {fitting:.0f} is enough for {num_class:,} people)")
-    if (backbone.get("scheduler") or {}).get("type") not in WARM_UPS:
-        found.append("a warm-up (scheduler OneCycleLR with pct_start 0.05)")
-    if isinstance(lr := optimizer.get("lr"), int | float):
-        low, high = USUAL_LR.get(optimizer.get("type", ""), (0.0, math.inf))
-        word = "larger" if lr < low else "smaller" if lr > high or grown else "different"
-        found.append(f"a {word} lr (now {lr:g})")
-    if grown and backbone.get("clip_grad_norm", math.inf) > 100.0:
-        found.append("model.backbone.clip_grad_norm, such as 5")
-    if "norm_layer" in backbone["net"] and backbone["net"]["norm_layer"] is None:
-        found.append("norm_layer BatchNorm2d in the backbone")
-    if kind not in ("AdaCos", "SoftmaxLoss"):
-        found.append("the head AdaCos, which has no margin and finds its scale, to begin with")
-    return found or ["another network"]
+            found.append(f"a {word} scale {name} (now {scale:g}; AdaCos would take {fitting:.0f})")
+    return found
 
 
 @torch.no_grad()

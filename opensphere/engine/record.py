@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from opensphere import storage
+from opensphere.engine.convergence import Convergence
 from opensphere.engine.run import StepResult
 from opensphere.engine.settings import Project
 from opensphere.error import UserError
@@ -28,6 +29,7 @@ class Record:
         start: updates already done, where a run is resumed.
         title: of the bar.
         overflows: gradients may overflow without harm, as under fp16.
+        convergence: looks at the numbers of each report.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Record:
         start: int = 0,
         title: str = "train",
         overflows: bool = False,
+        convergence: Convergence | None = None,
     ):
         self.folder = folder
         self.project = project
         self.batch_size = batch_size
         self.overflows = overflows
+        self.convergence = convergence
         self.console = Console()
         self.waiting: list[tuple[int, StepResult]] = []
         self.unreported: list[dict[str, float]] = []
@@ -55,7 +59,9 @@ class Record:
         self.train_log = self.val_log = ""
         if folder is None:
             return
-        _drop_after(folder / "metrics.jsonl", start)
+        before = _drop_after(folder / "metrics.jsonl", start)
+        if convergence:
+            convergence.recall(before)
         # the name alone: OpenSphere's resolved configs have the path of their own run before it
         self.train_log, self.val_log = Path(project.train_log.path).name, Path(project.val_log.path).name
         for name in (self.train_log, self.val_log, "metrics.jsonl"):
@@ -87,6 +93,8 @@ class Record:
         for index, row in rows:
             self._write(self.train_log, f"[DEBUG] {_stamp()}, Iter: {index}, {_spell(row)}")
             self.unreported.append(row)
+            if self.convergence:
+                self.convergence.add(row)
             self.next = index + 1
         for index, row in rows:
             self._require_finite(index, row)
@@ -112,6 +120,10 @@ class Record:
         else:
             left = ((self.project.max_iters or 0) - self.next) * self.batch_size / max(rate, 1e-9)
             self.say(f"{line}, {rate:,.0f} images/s, {_clock(left)} left")
+        for about, text in self.convergence.report() if self.convergence else ():
+            self._write(self.train_log, f"[WARNING] {_stamp()}, Iter: {index}, {text}")
+            self._line({"kind": "warning", "iter": index, "about": about, "text": text})
+            self.say(f"warning: {text}")
 
     def _require_finite(self, index: int, row: dict[str, float]) -> None:
         # Under fp16 the scaler meets overflowing gradients as a matter of course, and skips their update.
@@ -119,9 +131,10 @@ class Record:
         bad = next((name for name in watched if not math.isfinite(row[name])), None)
         if bad:
             what = "loss" if bad == "Loss" else f"gradient norm {bad}"
+            cure = "a smaller learning rate, a warm-up, or clip_grad_norm (such as 5)"
             raise UserError(
                 f"the {what} was {row[bad]} at iteration {index} with lr {row['lr']:g}: training stops; the last "
-                "checkpoint is intact. Try a smaller learning rate, a warm-up, or clip_grad_norm (such as 5)"
+                f"checkpoint is intact. Try {self.convergence.cure('explosion') if self.convergence else cure}"
             )
 
     def validation(self, step: int, results: dict[str, dict[str, float]]) -> None:
@@ -250,20 +263,20 @@ def _open(path: Path) -> TextIO:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _drop_after(path: Path, start: int) -> None:
-    """On resuming, forget lines of updates that are about to be done again."""
+def _drop_after(path: Path, start: int) -> list[dict[str, Any]]:
+    """On resuming, forget lines of updates that are about to be done again; returns the others."""
     if not path.exists():
-        return
-    lines = path.read_text(encoding="utf-8").splitlines()
+        return []
     kept = []
-    for line in lines:
+    for line in path.read_text(encoding="utf-8").splitlines():
         try:
             values = json.loads(line)
         except ValueError:  # a line cut short when the process was killed
             continue
         if values["iter"] < start:
-            kept.append(line + "\n")
-    storage.write_text(path, "".join(kept))
+            kept.append(values)
+    storage.write_text(path, "".join(json.dumps(values, ensure_ascii=False) + "\n" for values in kept))
+    return kept
 
 
 def _tensorboard(folder: Path, start: int) -> Any:

@@ -20,8 +20,9 @@ from tests.ranks import two_ranks
 
 
 def test_the_list_of_classifiers() -> None:
-    assert CLASSIFIERS["plain"] is PlainClassifier
-    assert all(issubclass(kind, Classifier) for kind in CLASSIFIERS.values())
+    assert list(CLASSIFIERS) == ["plain", "chunked", "sharded", "sampled"]
+    made = {name: make(ArcFace(), 4, 5) for name, make in CLASSIFIERS.items()}
+    assert all(isinstance(each, Classifier) for each in made.values()) and isinstance(made["plain"], PlainClassifier)
 
 
 @pytest.mark.parametrize("label", [-1, 5, 99])
