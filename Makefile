@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check test-slow clean
+.PHONY: help demo test check test-slow bench-head clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' Makefile
@@ -23,6 +23,9 @@ test: .venv/.dev  ## all tests but those of minutes each
 test-slow: .venv/.dev  ## those too: training to accuracy, kills
 	$(BIN)/python -m pytest -m long --durations=10
 
+bench-head: .venv/.bench  ## a head over 85,000 to 1,000,000 classes, beside what others run: half an hour, 24 GB
+	$(BIN)/python benchmarks/head.py
+
 clean:  ## remove what these commands made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
@@ -37,3 +40,7 @@ clean:  ## remove what these commands made
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) --constraint constraints.txt --editable '.[report,dev]'
 	touch $@ .venv/.demo
+
+.venv/.bench: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --constraint constraints.txt --editable '.[bench]'
+	touch $@
