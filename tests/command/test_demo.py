@@ -8,7 +8,9 @@ import pytest
 import torch
 import yaml
 
+from opensphere.command.demo import read_plan
 from opensphere.command.main import run_command
+from opensphere.model import head as heads
 from tests.material import write_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,3 +73,44 @@ def test_the_shipped_demo_is_a_real_problem_and_is_solved(tmp_path: Path) -> Non
     assert rows["raw pixels"]["ACC10"] < 70 and rows["untrained network"]["ACC10"] < 70
     for head in ("SphereFace", "SphereFace2", "ArcFace"):
         assert 92 <= rows[head]["ACC10"] <= 99.5
+
+
+def test_every_head_has_a_setting() -> None:
+    entries = read_plan(ROOT / "config/demo/heads.yml")["heads"]
+    assert {entry.net["type"] for entry in entries} == set(heads.__all__)
+    assert len({entry.name for entry in entries}) == len(entries)
+
+
+def test_a_head_may_want_something_of_its_own(plan: Path, tmp_path: Path) -> None:
+    """A name in the table, and overrides that concern no other head."""
+    block = yaml.safe_load(plan.read_text())
+    entry = {"name": "pairs", "net": {"type": "SupConLoss"}, "overrides": ["data.train.dataloader.images_per_person=4"]}
+    path = write_config(tmp_path, {**block, "heads": [HEADS[0], entry]}, "own.yml")
+    assert run_command("demo", ["--config", str(path), "--proj_dir", str(tmp_path / "demo")]) == 0
+    (folder,) = (tmp_path / "demo").iterdir()
+    rows = json.loads((folder / "result.json").read_text())["rows"]
+    assert [row["model"] for row in rows[2:]] == ["SphereFace", "pairs"]
+    loaders = [
+        yaml.safe_load((folder / row["folder"] / "config.yml").read_text())["data"]["train"]["dataloader"]
+        for row in rows[2:]
+    ]
+    assert [loader["images_per_person"] for loader in loaders] == [None, 4]
+
+
+def test_an_entry_that_is_no_head(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    block = {"base": "a.yml", "test": "b.yml", "heads": [{"nets": {"type": "ArcFace"}}]}
+    assert run_command("demo", ["--config", str(write_config(tmp_path, block, "demo.yml"))]) == 2
+    assert "demo.yml: heads.0: give a net such as {type: ArcFace}" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_every_head_trains(tmp_path: Path) -> None:
+    """Each from its shipped setting, to the accuracy of NormFace less two points at least."""
+    assert run_command("demo", ["--config", "config/demo/heads.yml", "--proj_dir", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    rows = {row["model"]: row for row in json.loads((folder / "result.json").read_text())["rows"]}
+    assert len(rows) == 2 + len(read_plan(ROOT / "config/demo/heads.yml")["heads"])
+    least = rows["CocoLoss"]["ACC10"] - 2.0
+    assert {name: row["ACC10"] for name, row in rows.items() if row["ACC10"] < least}.keys() == {
+        "raw pixels", "untrained network",
+    }  # fmt: skip
