@@ -40,11 +40,11 @@ def test_a_test_config_is_valid(path: Path) -> None:
     assert all(block["dataset"]["name"] for block in resolved["data"]["test"])
 
 
-@pytest.mark.parametrize("file", ["demo.yml", "shape.yml"])
+@pytest.mark.parametrize("file", ["demo.yml", "heads.yml", "shape.yml"])
 def test_the_demo_names_what_is_there(file: str) -> None:
     plan = read_plan(ROOT / "config/demo" / file)
     assert (ROOT / plan["base"]).is_file() and (ROOT / plan["test"]).is_file()
-    base = cfg.load(ROOT / plan["base"])
-    for net in plan["heads"]:
-        base["model"]["head"]["net"] = net
+    for entry in plan["heads"]:
+        base = cfg.load(ROOT / plan["base"], entry.overrides)
+        base["model"]["head"]["net"] = entry.net
         cfg.check_train(base)

@@ -71,7 +71,7 @@ def test_dry_run_counts_what_is_compared(folder: Path, capsys: pytest.CaptureFix
     path = write_config(folder, config_of(folder, SIMPLE))
     assert run_command("train", ["--config", str(path), "--dry-run", "model.head.net.bank=1000000"]) == 0
     output = capsys.readouterr().out
-    assert "1 parameters" in output and "183 scores" in output
+    assert "1 parameters" in output and "275 scores" in output
     words = ["--config", str(path), "--dry-run", "data.train.dataloader.images_per_person=5"]
     assert run_command("train", words) == 2
     assert "12 images are no whole number of groups of 5 (images_per_person)" in capsys.readouterr().err
