@@ -219,7 +219,9 @@ def test_the_tree_of_the_readme_is_the_tree() -> None:
             assert re.search(rf"\b{path.stem}\b", text), f"{path.relative_to(ROOT)} is missing in the README's tree"
     kept = [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.[pm][yd]") if ".venv" not in path.parts]
     for name in re.findall(r"[\w/-]+\.(?:py|md)\b", text):
-        assert any(f"/{path}".endswith(f"/{name}") for path in kept), f"the README's tree names {name}, which does not exist"
+        assert any(f"/{path}".endswith(f"/{name}") for path in kept), (
+            f"the README's tree names {name}, which does not exist"
+        )
 
 
 def test_the_links_of_the_readme_lead_somewhere() -> None:

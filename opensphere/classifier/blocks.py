@@ -1,6 +1,6 @@
 """A head against many classes, a block of classes at a time: the matrix batch x classes is never there as a whole."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from opensphere.classifier.sink import Scratch, Where
+from opensphere.error import UserError
 from opensphere.model.head.head import Head, Rows
 
 # The own class is taken out of the others by this logit: finite, so that one class alone is no special case.
@@ -16,7 +17,7 @@ LOG2E = 1.4426950408889634
 # Numbers of a block: what stays in a processor's last-level cache while the elementwise passes go over it, and what
 # keeps a GPU busy. Between a quarter and four times as many make no difference on the CPUs measured.
 ELEMENTS = {"cpu": 2**19}
-ELEMENTS_ELSEWHERE = 2**25
+ELEMENTS_ELSEWHERE = 2**21  # not measured
 
 
 def block_width(batch: int, device: str) -> int:
@@ -92,23 +93,41 @@ class Walk:
         self.beside = rows.beside(0)
         self.scale, self.bias = rows.scale.detach(), rows.bias.detach()
         self.wants_scale, self.wants_bias = rows.scale.requires_grad, rows.bias.requires_grad
-        self.identity = head.others(u.detach().new_empty(0, len(u)), self.beside) is None
+        self.identity = self._probe(head.others) is None
         # the slope of a score along its cosine is 1: the gradient of a block is that of its logits, times the scale
         self.straight = self.identity or head.gradient == "detached"
-        closed = self.straight or head.bend(u.detach().new_empty(0, len(u)), self.beside) is not None
+        closed = self.straight or self._probe(head.bend) is not None
         self.differentiates = not closed  # by autograd, within a block
         self.keeps_exponentials = self.straight and not self.wants_scale
         self.width = block_width(len(u), u.device.type)
         self.blocks = list(self._blocks())
         # with several centres, or all gradients in one pass, nothing is kept
         keeps = classes.centers == 1 and head.reduce == "logsumexp"
-        self.kept = self.blocks_kept(u, classes.count, memory, u.device.type) if keeps else 0
+        copies = 8 if self.straight else 24
+        self.kept = self.blocks_kept(u, classes.count, memory, u.device.type, copies) if keeps else 0
         self.buffer: Tensor | None = None
+        if head.reduce == "sum":
+            self._probe(head.negative)
+
+    def _probe(self, method: Callable[..., Tensor | None]) -> Tensor | None:
+        """What a head answers to a block without classes.
+
+        Raises:
+            UserError: what it learns would need a gradient from here.
+        """
+        with torch.enable_grad():
+            found = method(self.u.new_empty(0, len(self.u)), self.beside)
+        if found is not None and found.requires_grad:
+            raise UserError(
+                f"{type(self.head).__name__}.{method.__name__}: what a head learns reaches other classes through the "
+                "scale and bias of its rows only; elsewhere it needs the classifier plain"
+            )
+        return found
 
     @staticmethod
-    def blocks_kept(u: Tensor, count: int, memory: int, device: str) -> int:
+    def blocks_kept(u: Tensor, count: int, memory: int, device: str, copies: int = 8) -> int:
         """How many blocks of a softmax head fit into `memory` bytes, beside the temporaries."""
-        spare = max(0, memory - Walk.temporaries(u, count, 1, device))
+        spare = max(0, memory - Walk.temporaries(u, count, 1, device, copies))
         return min(-(-count // block_width(len(u), device)), spare // Walk.block_bytes(u, device))
 
     @staticmethod
@@ -117,11 +136,11 @@ class Walk:
         return block_width(len(u), device) * len(u) * u.element_size()
 
     @staticmethod
-    def temporaries(u: Tensor, count: int, centers: int, device: str) -> int:
-        """Bytes that a walk takes at most beside kept blocks: eight of a block (cosines, scores, logits, what a head's
-        formula needs), one of its centres, each block's top and log-sum-exp, and what is as large as the features."""
+    def temporaries(u: Tensor, count: int, centers: int, device: str, copies: int = 8) -> int:
+        """Bytes that a walk takes at most beside kept blocks: `copies` of a block and its centres (cosines, scores,
+        logits, what a head's formula needs), each block's top and log-sum-exp, and what is as large as the features."""
         width = block_width(len(u), device)
-        block = 8 * width * centers * (len(u) + u.shape[1])
+        block = copies * width * centers * (len(u) + u.shape[1])
         return (block + 3 * len(u) * -(-count // width) + 4 * u.numel()) * u.element_size()
 
     def _blocks(self) -> Iterator[Block]:
@@ -159,7 +178,8 @@ class Walk:
         """Scores and logits, (c, B), of cosines (c, B); a gradient passes through the scores, not the logits."""
         value = None if self.identity else self.head.others(cos, self.beside)
         score = cos if value is None else value
-        if out is None and value is not None and not self.wants_scale and not value.requires_grad:
+        fresh = value is not None and value.data_ptr() != cos.data_ptr() and value.is_contiguous()
+        if out is None and fresh and not self.wants_scale and not score.requires_grad:
             out = value  # the logits take the place of scores that nobody needs any more
         return score, torch.addcmul(self.beside.bias, self.beside.scale, score.detach(), out=out)
 
@@ -358,7 +378,7 @@ def _exp(z: Tensor, reference: Tensor) -> Tensor:
 
 def _others(value: Tensor, z: Tensor, block: Block) -> Tensor:
     """What a head made of logits `z`, (c, B), with 0 for the own classes; in place, where it is not `z` itself."""
-    if value.data_ptr() == z.data_ptr() or not value.is_contiguous():
-        value = value.clone(memory_format=torch.contiguous_format)
+    if value.data_ptr() == z.data_ptr() or not value.is_contiguous() or value.shape != z.shape:
+        value = value.expand_as(z).clone(memory_format=torch.contiguous_format)
     value[block.own] = 0.0
     return value

@@ -1,11 +1,13 @@
 """The exact classifier that never holds a batch x classes matrix."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from opensphere import sphere
 from opensphere.classifier.blocks import Classes, Gradients, Walk
@@ -51,10 +53,11 @@ class ChunkedClassifier(Classifier):
         reweight: bool = False,
     ):
         super().__init__(head, feat_dim, num_class, shard)
-        if not memory >= 0.0:
-            raise UserError(f"classifier: memory is a number of megabytes, at least 0; got {memory!r}")
+        where = "model.head.classifier"
+        if not 0.0 <= memory < math.inf:
+            raise UserError(f"{where}.memory: a number of megabytes, at least 0; got {memory!r}")
         if not 0.0 < rate <= 1.0:
-            raise UserError(f"classifier: rate is a share of the classes, above 0 and at most 1; got {rate!r}")
+            raise UserError(f"{where}.rate: a share of the classes, above 0 and at most 1; got {rate!r}")
         self.memory, self.wants_fused, self.rate, self.reweight = memory, fused, rate, reweight
         self.scratch, self.gradients = Scratch(), Scratch()
         self.fused: FusedSGD | None = None
@@ -71,6 +74,8 @@ class ChunkedClassifier(Classifier):
             self.w.grad = None
 
     def open(self, labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None, "Step"]:
+        if self.wants_fused and self.fused is None and torch.is_grad_enabled() and self.training:
+            raise UserError("fused: call `fuse` with the optimizer of the classes before training")
         step = Step(self, labels)
         if self.head.space == "cosine" and self.head.normalise == "in_place":
             self.normalise(step.classes.drawn)
@@ -80,8 +85,10 @@ class ChunkedClassifier(Classifier):
         return own, bias, step
 
     def negatives(self, u: Tensor, handle: "Step", labels: Tensor, rows: Rows) -> Tensor:
-        walk = Walk(self.head, handle.classes, u, rows, self.scratch, int(self.memory * 1e6))
-        if torch.is_grad_enabled():
+        differentiated = torch.is_grad_enabled()
+        memory = int(self.memory * 1e6) if differentiated else 0  # without a backward pass nothing is kept
+        walk = Walk(self.head, handle.classes, u, rows, self.scratch, memory)
+        if differentiated:
             handle.walk = walk
             value = _Negatives.apply(u, handle.token, rows.scale, rows.bias, self.b, handle)
         else:
@@ -94,8 +101,8 @@ class ChunkedClassifier(Classifier):
         w = self.w.data.mT  # .data: an earlier forward may still await its backward
         rows = 2**20 // self.feat_dim + 1
         if drawn is not None:
-            where = self.rows_of(drawn)
-            w[where] = sphere.unit(w[where])
+            for where in self.rows_of(drawn).split(rows):
+                w[where] = sphere.unit(w[where])
             return
         for first in range(0, len(w), rows):
             block = w[first : first + rows]
@@ -144,6 +151,7 @@ class Step:
         self.index = owner.rows_of(self.place[self.here])  # of the batch's own centres
         # a fused momentum must not move before anyone asks for a gradient
         self.one_pass = head.reduce == "sum" and owner.fused is None
+        self.used = False
         self._sink: Any = None
 
     @property
@@ -164,12 +172,14 @@ class Step:
         Raises:
             UserError: a second time, when what was kept is used up.
         """
+        if self.used:
+            raise UserError("classifier: a loss can be differentiated once; what was kept for it is used up")
+        self.used = True
         if not self.one_pass:
             self.gradient = gradient
             return self.walk.gradients(gradient, self.sink)
         found, self.found = self.found, None
-        if found is None:
-            raise UserError("classifier: a loss can be differentiated once; its gradients are used up")
+        assert found is not None
         if self.sink is not None:
             self.sink.scale(gradient)
         return found.scaled(gradient)
@@ -189,6 +199,7 @@ class _Own(torch.autograd.Function):
         return own.mul_(step.here.view(-1, 1, 1)), w.new_zeros(())
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor, token: Tensor) -> Any:
         step: Step = ctx.step
         if step.sink is None:
@@ -217,6 +228,7 @@ class _Negatives(torch.autograd.Function):
         return value
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         step: Step = ctx.step
         with torch.autocast(gradient.device.type, enabled=False):

@@ -15,9 +15,11 @@ def draw(own: Tensor, num_class: int, rate: float) -> Tensor:
         rate: the share to visit.
 
     Returns:
-        (S,) distinct classes in order, S the larger of P and rate * C rounded, at least 1.
+        (S,) distinct classes in order: the P of the batch, and of the others the share `rate`, at least one if there is
+        any.
     """
-    keep = max(len(own), round(rate * num_class), 1)
+    others = num_class - len(own)
+    keep = len(own) + min(others, max(1, round(rate * others)))
     chance = torch.rand(num_class)
     chance[own.cpu()] = 2.0
     return chance.topk(keep, sorted=False).indices.sort().values.to(own.device)

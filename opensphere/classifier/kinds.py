@@ -41,7 +41,7 @@ def sampled(
     gradient of zero, and move on with their momentum; fused, they stay where they are.
 
     Args:
-        rate: the share of a rank's classes that it visits, above 0 and at most 1.
+        rate: the share of the other classes of a rank that it visits, above 0 and at most 1.
         reweight: in a one-vs-all head, count each drawn class (C - P) / (S - P) times, P classes being the batch's and
             S visited, so that the sum is right on average. A softmax head has no such weights.
     """

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from opensphere.error import UserError
 
 Where = slice | Tensor  # rows one after another, or rows by number
+PIECE = 2048  # rows by number that are copied together
 
 
 class Scratch:
@@ -23,15 +24,19 @@ class Scratch:
     def take(self, rows: int, width: int, like: Tensor) -> Tensor:
         """(rows, width) numbers of any value, of `like`'s dtype and device."""
         for index, buffer in enumerate(self.free):
-            if buffer.dtype == like.dtype and buffer.device == like.device and buffer.numel() >= rows * width:
+            fits = buffer.dtype == like.dtype and buffer.device == like.device and buffer.numel() >= rows * width
+            if fits and buffer.is_inference() == torch.is_inference_mode_enabled():
                 return self.free.pop(index)[: rows * width].view(rows, width)
         self.free.clear()  # they fit another batch size
         return like.new_empty(rows * width).view(rows, width)
 
     def give(self, buffer: Tensor) -> None:
         """Hand a buffer back, whose contents nobody needs any more."""
-        if buffer.numel():
+        if buffer.numel() and buffer.is_contiguous():
             self.free.append(buffer.view(-1))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"free": []}  # a copy or a file of a classifier needs none of it
 
 
 def keep_freed_blocks() -> None:
@@ -41,7 +46,7 @@ def keep_freed_blocks() -> None:
     glibc learns from the largest piece that it has seen freed, up to 32 MiB, what is worth keeping: it is shown one.
     Other allocators lose nothing by it.
     """
-    torch.empty(2**25 - 2**12, dtype=torch.uint8)
+    torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")
 
 
 class Dense:
@@ -88,16 +93,23 @@ class FusedSGD:
     """
 
     def __init__(self, w: nn.Parameter, optimizer: torch.optim.Optimizer):
-        group = next(group for group in optimizer.param_groups if any(each is w for each in group["params"]))
+        self.w, self.optimizer = w, optimizer
+        name = "model.head.classifier.fused"
         if type(optimizer) is not torch.optim.SGD:
-            raise UserError(f"fused: only SGD can be fused into the backward pass, not {type(optimizer).__name__}")
-        if group["dampening"] or group["nesterov"] or group["maximize"]:
-            raise UserError("fused: SGD's dampening, nesterov and maximize cannot be fused into the backward pass")
-        self.w, self.optimizer, self.group = w, optimizer, group
+            raise UserError(f"{name}: only SGD can be fused into the backward pass, not {type(optimizer).__name__}")
+        if not any(each is w for group in optimizer.param_groups for each in group["params"]):
+            raise UserError(f"{name}: the optimizer does not update the classes")
+        if self.group["dampening"] or self.group["nesterov"] or self.group["maximize"]:
+            raise UserError(f"{name}: dampening, nesterov and maximize cannot be fused into the backward pass")
         self.again: Callable[[Any], None] | None = None
         self.used = False
         self.square = torch.zeros((), device=w.device)
         self.factor: Tensor | None = None  # in the second pass: what of the gradient is to be added
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """The optimizer's settings for w, looked up anew: loading a state puts others in their place."""
+        return next(group for group in self.optimizer.param_groups if any(each is self.w for each in group["params"]))
 
     @property
     def momentum(self) -> Tensor:
@@ -119,7 +131,7 @@ class FusedSGD:
             UserError: a gradient is here already.
         """
         if self.used:
-            raise UserError("fused: one backward pass for each update; more than one needs fused: false")
+            raise UserError("model.head.classifier.fused: one backward pass for each update; more need fused: false")
         self.used, self.again, self.drawn, self.own = True, again, drawn, own.unique()
         self.kept = torch.zeros(len(self.own), len(self.w), dtype=self.w.dtype, device=self.w.device)
         self.square = torch.zeros((), device=self.w.device, dtype=torch.float64 if self.w.is_cpu else torch.float32)
@@ -173,9 +185,10 @@ class FusedSGD:
             self.factor = factor - 1.0
             self.again(self)
             self.factor = None
-        w = self.w.data.mT
+        w, v, lr = self.w.data.mT, self.momentum, self.group["lr"]
         if self.drawn is None:
-            w.add_(self.momentum, alpha=-self.group["lr"])
+            w.add_(v, alpha=-lr)
         else:
-            w.index_add_(0, self.drawn, self.momentum[self.drawn], alpha=-self.group["lr"])
-        self.used, self.again = False, None
+            for rows in self.drawn.split(PIECE):  # a copy of all of them at once would be another gradient
+                w[rows] -= lr * v[rows]
+        self.used, self.again, self.square = False, None, torch.zeros_like(self.square)

@@ -90,7 +90,10 @@ def settle_classifier(resolved: cfg.Config, num_class: int, feat_dim: int, world
     if block["type"] != "auto":
         return None
     batch = loader["batch_size"]
-    kind, why = choose(num_class, feat_dim, batch, world.size, block["memory"], free_memory(world.device))
+    free = free_memory(world.device)
+    if free is not None and world.device.type == "cpu":
+        free /= world.size  # the processes of a machine share it
+    kind, why = choose(num_class, feat_dim, batch, world.size, block["memory"], free)
     options = {} if kind == "plain" else {"memory": block["memory"], "fused": False}
     resolved["model"]["head"]["classifier"] = {"type": kind, **options}
     return why

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as in model.head.net.m=0.4")
 
 
-# What may change when a run goes on: how long, how often, on which machine, from which folder. Nothing that it learns.
+# What may change when a run goes on: how long, how often, on which machine, how classes are held, from which folder.
 RESUMABLE = (
     "project.max_iters",
     "project.save_iters",

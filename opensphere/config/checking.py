@@ -182,6 +182,7 @@ def _update_block(block: Config, where: str) -> Config:
 
 def classifier_block(block: Any, where: str, head: str) -> Config:
     """How the head meets its classes: a name alone, or `type` with options such as `memory`."""
+    block = "auto" if block is None else block
     if isinstance(block, str):
         block = {"type": one_of(block, CLASSIFIER_CHOICES, where)}
     checked = typed(block, CLASSIFIER_CHOICES, where, facts=("head", *FACTS))

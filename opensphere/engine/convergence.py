@@ -199,7 +199,10 @@ def loss_of_guessing(classifier: torch.nn.Module) -> float | None:
         return None
     logit = torch.zeros(1)
     others = logit + math.log(classifier.num_class - 1)
-    return float(classifier.head.loss(logit, others, Rows(logit)))
+    try:
+        return float(classifier.head.loss(logit, others, Rows(logit)))
+    except (AttributeError, RuntimeError):  # a loss of rows of its own, or of what lives on another device
+        return None
 
 
 def _fall(before: float, now: float) -> float:

@@ -7,6 +7,7 @@ from torch import nn
 
 from opensphere import collective
 from opensphere.classifier import ChunkedClassifier
+from opensphere.error import UserError
 
 
 class Part:
@@ -36,6 +37,11 @@ class Part:
         self.clip_grad_norm = clip_grad_norm
         groups = optimizer.param_groups if optimizer is not None else []
         self.parameters = [parameter for group in groups for parameter in group["params"]]
+        if getattr(module, "split", []) and type(optimizer).__name__ in ("Adafactor", "Muon"):
+            raise UserError(
+                f"model.head.optimizer: {type(optimizer).__name__} looks at a matrix as a whole, but each process "
+                "holds its own classes; take SGD or AdamW, or one process"
+            )
         split = getattr(module, "split", [])
         self.split = [each for each in self.parameters if any(each is other for other in split)]
         self.whole = [each for each in self.parameters if not any(each is other for other in split)]
@@ -72,12 +78,14 @@ class Part:
     def _norm(self) -> torch.Tensor:
         """The norm of the whole gradient, over all ranks."""
         norm = nn.utils.get_total_norm([each.grad for each in self.whole if each.grad is not None])
-        squares = [each.grad.square().sum() for each in self.split if each.grad is not None]
+        # not grad.square().sum(): that would be another matrix
+        squares = [torch.linalg.vector_norm(each.grad).square() for each in self.split if each.grad is not None]
         squares += [self.fused.square] if self.fused is not None else []
         if not squares:
             return norm
-        rest = torch.stack([square.to(norm.device, squares[-1].dtype) for square in squares]).sum()
-        return torch.sqrt(norm.square() + (collective.sum(rest) if self.split else rest))
+        rest = torch.stack([square.to(squares[-1]) for square in squares]).sum()
+        rest = collective.sum(rest) if self.split else rest
+        return torch.sqrt(norm.to(rest.device).square() + rest)  # without whole gradients the norm is on the CPU
 
     def state_dict(self) -> dict[str, Any]:
         """What a resume needs beside the weights, for all classes, on the first rank. Call it on every rank."""
@@ -87,8 +95,11 @@ class Part:
         optimizer = self.optimizer.state_dict()
         state: dict[int, Any] = {}
         for index, held in optimizer["state"].items():
-            split = self._splits(self.parameters[index])
-            state[index] = {key: collective.collect(x) if split and _matrix(x) else x for key, x in held.items()}
+            parameter = self.parameters[index]
+            split = self._splits(parameter)
+            state[index] = {
+                key: collective.collect(x) if split and _one_per_weight(x, parameter) else x for key, x in held.items()
+            }
         return {"optimizer": {**optimizer, "state": state}, "scheduler": schedule}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -100,7 +111,8 @@ class Part:
         entries: dict[int, Any] = {}
         for index, found in optimizer["state"].items():
             parameter = self.parameters[index]
-            mine = {key: share(x) if _matrix(x) and self._splits(parameter) else x for key, x in found.items()}
+            split = self._splits(parameter)
+            mine = {key: share(x) if split and isinstance(x, torch.Tensor) else x for key, x in found.items()}
             entries[index] = {key: _laid_out(x, parameter) for key, x in mine.items()}
         self.optimizer.load_state_dict({**optimizer, "state": entries})
         if self.scheduler is not None:
@@ -110,13 +122,15 @@ class Part:
         return any(parameter is each for each in self.split)
 
 
-def _matrix(x: Any) -> bool:
+def _one_per_weight(x: Any, parameter: nn.Parameter) -> bool:
     """Whether what an optimizer holds is one number per weight, rather than a count of steps."""
-    return isinstance(x, torch.Tensor) and x.ndim > 0
+    return isinstance(x, torch.Tensor) and x.shape == parameter.shape
 
 
 def _laid_out(x: Any, like: nn.Parameter) -> Any:
-    """The same numbers, in memory as those of the parameter they belong to."""
-    if not isinstance(x, torch.Tensor) or x.shape != like.shape or x.stride() == like.stride():
+    """A copy, lest it remain a part of the file that it came from, in memory as the parameter that it belongs to."""
+    if not isinstance(x, torch.Tensor):
         return x
+    if x.shape != like.shape:
+        return x.clone()
     return torch.empty_strided(like.shape, like.stride(), dtype=x.dtype, device=x.device).copy_(x)

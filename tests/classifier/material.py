@@ -18,7 +18,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int
     def set_blocks(width: int, kept: int) -> None:
         monkeypatch.setattr(blocks, "block_width", lambda batch, device: width)
         monkeypatch.setattr(
-            blocks.Walk, "blocks_kept", staticmethod(lambda u, count, memory, device: min(kept, -(-count // width)))
+            blocks.Walk, "blocks_kept", staticmethod(lambda u, count, *rest: min(kept, -(-count // width)))
         )
 
     yield set_blocks

@@ -152,9 +152,10 @@ def test_without_a_gradient(name: str, small_blocks) -> None:
     assert_same(found, expected)
 
 
-def test_a_loss_is_differentiated_once() -> None:
+@pytest.mark.parametrize("name", ["ArcFace", "CurricularFace", "SphereFace2 C"])
+def test_a_loss_is_differentiated_once(name: str) -> None:
     x, _, y = problem(8, 11, 4)
-    loss = build("chunked", "SphereFace2 C", 4, 11)(x.requires_grad_(), y)
+    loss = build("chunked", name, 4, 11)(x.requires_grad_(), y)
     loss.backward(retain_graph=True)
     with pytest.raises(UserError, match="differentiated once"):
         loss.backward()
@@ -175,9 +176,10 @@ def test_the_layout_of_w() -> None:
 
 
 def test_bad_options() -> None:
-    with pytest.raises(UserError, match="memory is a number of megabytes"):
-        ChunkedClassifier(ArcFace(), 4, 5, memory=-1.0)
-    with pytest.raises(UserError, match="rate is a share"):
+    for memory in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(UserError, match="model.head.classifier.memory: a number of megabytes"):
+            ChunkedClassifier(ArcFace(), 4, 5, memory=memory)
+    with pytest.raises(UserError, match="model.head.classifier.rate: a share"):
         ChunkedClassifier(ArcFace(), 4, 5, rate=0.0)
 
 
@@ -220,6 +222,43 @@ def test_a_head_that_asks_for_everything(small_blocks) -> None:
         found.append(step(classifier, x, y))
     assert_same(*found)
     assert found[0]["gradient of head.t"].abs() > 0.1
+
+
+class AsTheyAre(Head):
+    """A head that hands the cosines back."""
+
+    def others(self, cos: Tensor, rows: Rows) -> Tensor:
+        return cos
+
+
+class LearnsBends(Head):
+    """A head that learns where no gradient can come from blocks."""
+
+    def __init__(self) -> None:
+        super().__init__(4.0)
+        self.t = torch.nn.Parameter(torch.tensor(0.7))
+
+    def others(self, cos: Tensor, rows: Rows) -> Tensor:
+        return cos * self.t
+
+
+def test_a_head_may_hand_the_cosines_back(small_blocks) -> None:
+    x, _, y = problem(8, 11, 4)
+    small_blocks(3, 2)
+    for gradient in ("detached", "full"):
+        found = []
+        for kind in ("chunked", "plain"):
+            classifier = CLASSIFIERS[kind](AsTheyAre(4.0, gradient, "in_graph"), 4, 11).double()
+            classifier.w.data.copy_(problem(8, 11, 4)[1])
+            found.append(step(classifier, x, y))
+        assert_same(*found)
+
+
+def test_what_blocks_cannot_differentiate_is_refused() -> None:
+    x, _, y = problem(8, 11, 4)
+    with pytest.raises(UserError, match="LearnsBends.others: what a head learns reaches other classes through"):
+        CLASSIFIERS["chunked"](LearnsBends(), 4, 11).double()(x, y)
+    CLASSIFIERS["plain"](LearnsBends(), 4, 11).double()(x, y)
 
 
 def test_slopes_are_derivatives() -> None:

@@ -14,13 +14,14 @@ def test_all_classes_of_the_batch_and_some_others() -> None:
     own = torch.tensor([3, 17, 90])
     torch.manual_seed(0)
     drawn = draw(own, 100, 0.2)
-    assert len(drawn) == 20 == len(drawn.unique())
+    assert len(drawn) == 3 + 19 == len(drawn.unique())
     assert torch.equal(drawn, drawn.sort().values) and torch.isin(own, drawn).all()
     torch.manual_seed(0)
     assert torch.equal(draw(own, 100, 0.2), drawn)
     assert not torch.equal(draw(own, 100, 0.2), drawn)
-    assert torch.equal(draw(own, 100, 0.01), own)  # never less than the batch
-    assert len(draw(own[:0], 100, 1e-9)) == 1
+    assert len(draw(own, 100, 1e-9)) == 4  # one other at least, or a one-vs-all loss would lack them
+    assert torch.equal(draw(torch.arange(5), 5, 0.1), torch.arange(5))
+    assert len(draw(own[:0], 100, 1e-9)) == 1 and len(draw(own[:0], 0, 0.5)) == 0
 
 
 def test_every_class_is_drawn_alike() -> None:
@@ -30,8 +31,8 @@ def test_every_class_is_drawn_alike() -> None:
         count[draw(torch.tensor([7]), 50, 0.2)] += 1
     assert count[7] == 2000
     others = count[torch.arange(50) != 7] / 2000
-    assert others.mean().item() == pytest.approx(9 / 49)
-    assert (others - 9 / 49).abs().max() < 5 * (9 / 49 * 40 / 49 / 2000) ** 0.5  # five standard deviations
+    assert others.mean().item() == pytest.approx(10 / 49)
+    assert (others - 10 / 49).abs().max() < 5 * (10 / 49 * 39 / 49 / 2000) ** 0.5  # five standard deviations
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -51,12 +52,12 @@ def test_equals_plain_over_the_drawn_classes(name: str, small_blocks) -> None:
     found = step(sampled, x, y)
     torch.manual_seed(11)
     drawn = draw(y.unique(), 40, 0.4)
-    assert len(drawn) == 16
+    assert len(drawn) == len(y.unique()) + round(0.4 * (40 - len(y.unique())))
     k = sampled.head.centers
     columns = (drawn[:, None] * k + torch.arange(k)).flatten()
     head = HEADS[name](40, normalise="in_graph")
     head.num_class = None  # what it begins with is that of all the classes
-    plain = PlainClassifier(head, 4, 16).double()
+    plain = PlainClassifier(head, 4, len(drawn)).double()
     head.train(not head.draws)
     whole = build("plain", name, 4, 40)
     plain.w.data.copy_(whole.w.data[:, columns])
