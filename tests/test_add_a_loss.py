@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+HERE = (ROOT / "opensphere/model/head/li_arcface.py").exists()
+pytestmark = pytest.mark.skipif(HERE, reason="somebody has followed the page already")
 PAGE = (ROOT / "docs" / "add-a-loss.md").read_text(encoding="utf-8")
 LINES = 15
 

@@ -27,6 +27,7 @@ WARM_UPS = ("OneCycleLR", "LinearLR", "CyclicLR")
 MARGINS = ("m", "m1", "m2", "m3", "u_margin")
 # Where larger is not harder, or no margin at all.
 WITHOUT_MARGIN = ("CircleLoss", "CirclePairLoss", "SimPLE", "SupConLoss")
+NO_MEASURE = ("SFace",)  # the value of this loss says nothing of what was learnt: it falls below 0 and returns
 WITH_FACTOR = ("SphereFace", "SphereFacePlus", "SphereFaceR_H", "GAsoftmax")  # a margin of 1 is none
 # Which settings are named for which trouble, the likeliest first.
 ORDER = {
@@ -109,7 +110,7 @@ class Convergence:
 
     def _loss(self) -> Iterable[tuple[str, str]]:
         judged = self._judged()
-        if judged is None:
+        if judged is None or self.model["head"]["net"]["type"] in NO_MEASURE:
             return
         (first, *_, last), epochs = judged
         growth = last / max(abs(first), 1e-9)

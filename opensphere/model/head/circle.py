@@ -40,7 +40,7 @@ class CircleLoss(Head):
 
     def bend(self, cos: Tensor, rows: Any) -> Tensor:
         pace = self._pace(cos + self.m)
-        return pace if self.detach_pace else pace + (pace > 0.0) * (cos - self.m)
+        return pace if self.detach_pace else pace + (cos + self.m >= 0.0) * (cos - self.m)
 
     def _pace(self, distance: Tensor) -> Tensor:
         return (distance.detach() if self.detach_pace else distance).clamp_min(0.0)

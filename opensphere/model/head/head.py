@@ -156,7 +156,8 @@ class Head(nn.Module):
         if not number or not (above < value < below and least <= value <= most):
             bounds = {"above": above, "at least": least, "below": below, "at most": most}
             allowed = " and ".join(f"{word} {bound:.6g}" for word, bound in bounds.items() if math.isfinite(bound))
-            raise UserError(f"{type(self).__name__}: {name} must be a finite number, {allowed}; got {value!r}")
+            what = f"a finite number, {allowed}" if allowed else "a finite number"
+            raise UserError(f"{type(self).__name__}: {name} must be {what}; got {value!r}")
         return float(value)
 
     def _one_of(self, name: str, value: str, known: tuple[str, ...]) -> str:
