@@ -12,8 +12,13 @@ def unit(x: Tensor, dim: int = -1) -> Tensor:
     A vector shorter than 1e-12 has no direction: it passes as it is, with its gradient, so that zero stays zero and
     nothing becomes infinite.
     """
+    return x / divisor(x, dim)
+
+
+def divisor(x: Tensor, dim: int = -1) -> Tensor:
+    """What `unit` divides by: the lengths along `dim`, which is kept, and 1 for a vector that has no direction."""
     length = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
-    return x / torch.where(length > 1e-12, length, torch.ones_like(length))
+    return torch.where(length > 1e-12, length, torch.ones_like(length))
 
 
 def cosines(x: Tensor, y: Tensor) -> Tensor:

@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from opensphere import sphere
 from opensphere.classifier.sink import Scratch, Where
 from opensphere.error import UserError
-from opensphere.model.head.head import Head, Rows
+from opensphere.model.head.head import NEVER, Head, Rows
 
-# The own class is taken out of the others by this logit: finite, so that one class alone is no special case.
-NEVER = -1e30
 LOG2E = 1.4426950408889634
 # Numbers of a block: what stays in a processor's last-level cache while the elementwise passes go over it, and what
 # keeps a GPU busy. Between a quarter and four times as many make no difference on the CPUs measured.
@@ -23,6 +22,11 @@ ELEMENTS_ELSEWHERE = 2**21  # not measured
 def block_width(batch: int, device: str) -> int:
     """Classes of a block, for a batch of so many rows."""
     return max(512, ELEMENTS.get(device, ELEMENTS_ELSEWHERE) // batch)
+
+
+def rows_of(classes: Tensor, centers: int) -> Tensor:
+    """The rows of (N, D) that hold the centres of some classes, (len(classes) * K,)."""
+    return (classes.unsqueeze(1) * centers + torch.arange(centers, device=classes.device)).flatten()
 
 
 @dataclass
@@ -55,10 +59,7 @@ class Classes:
         """Which rows of (N, D) hold the visited classes first, ..., last - 1."""
         if self.drawn is None:
             return slice(first * self.centers, last * self.centers)
-        place = self.drawn[first:last]
-        if self.centers == 1:
-            return place
-        return (place.unsqueeze(1) * self.centers + torch.arange(self.centers, device=place.device)).flatten()
+        return rows_of(self.drawn[first:last], self.centers)
 
 
 @dataclass
@@ -159,8 +160,7 @@ class Walk:
         w = self.classes.w.mT[self.classes.rows(block.first, block.last)].to(self.u.dtype)
         if not self.classes.in_graph:
             return w, None
-        length = torch.linalg.vector_norm(w, dim=1, keepdim=True)
-        length = torch.where(length > 1e-12, length, torch.ones_like(length))  # as sphere.unit
+        length = sphere.divisor(w)
         return w / length, length
 
     def _cosines(self, centers: Tensor, block: Block, out: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -87,7 +87,7 @@ def choose(
     Returns:
         Its name, and a sentence for the log.
     """
-    scores = PLAIN_COPIES * batch * num_class * 4
+    scores = cost_of("plain", num_class, feat_dim, batch).working
     if world_size > 1:
         kind = "sharded"
         why = f"each of {world_size} processes holds and walks its share of the {num_class:,} classes"

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from opensphere import sphere
-from opensphere.classifier.blocks import Classes, Gradients, Walk
+from opensphere.classifier.blocks import Classes, Gradients, Walk, rows_of
 from opensphere.classifier.classifier import Classifier
 from opensphere.classifier.draw import draw, weights_of_drawn
 from opensphere.classifier.shard import Shard
@@ -106,13 +106,11 @@ class ChunkedClassifier(Classifier):
             return
         for first in range(0, len(w), rows):
             block = w[first : first + rows]
-            length = torch.linalg.vector_norm(block, dim=1, keepdim=True)
-            block.div_(torch.where(length > 1e-12, length, torch.ones_like(length)))
+            block.div_(sphere.divisor(block))
 
     def rows_of(self, classes: Tensor) -> Tensor:
         """The rows of w's transpose that hold the centres of some classes, (len(classes) * K,)."""
-        k = self.head.centers
-        return (classes.unsqueeze(1) * k + torch.arange(k, device=classes.device)).flatten()
+        return rows_of(classes, self.head.centers)
 
     def make_sink(self, step: "Step") -> Any:
         """Where the gradients of a step go."""
@@ -178,11 +176,10 @@ class Step:
         if not self.one_pass:
             self.gradient = gradient
             return self.walk.gradients(gradient, self.sink)
-        found, self.found = self.found, None
-        assert found is not None
+        assert self.found is not None
         if self.sink is not None:
             self.sink.scale(gradient)
-        return found.scaled(gradient)
+        return self.found.scaled(gradient)
 
 
 class _Own(torch.autograd.Function):

@@ -52,8 +52,8 @@ class Classifier(nn.Module, ABC):
         self.shard = shard or Shard(0, num_class)
         self.w = nn.Parameter(_initial_centers(feat_dim, num_class, head.centers, self.shard, self.centers_first))
         self.b = nn.Parameter(torch.zeros(1, self.shard.count)) if head.space == "linear" else None
-        self.register_state_dict_post_hook(_flatten)
-        self.register_load_state_dict_pre_hook(_unflatten)
+        self.register_state_dict_post_hook(flatten)
+        self.register_load_state_dict_pre_hook(unflatten)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """The loss of the global batch, the same on every rank.
@@ -156,20 +156,27 @@ class Classifier(nn.Module, ABC):
         return x[:, self.shard.first * width : self.shard.last * width]
 
     def _check(self, features: Tensor, labels: Tensor) -> None:
-        if features.ndim != 2 or features.shape[1] != self.feat_dim or not features.is_floating_point():
-            raise UserError(
-                f"features must be floating-point (B, {self.feat_dim}), got {features.dtype} {tuple(features.shape)}"
-            )
-        if labels.shape != features.shape[:1] or labels.is_floating_point() or labels.is_complex():
-            raise UserError(f"labels must be {len(features)} integers, got {labels.dtype} {tuple(labels.shape)}")
-        if not len(labels):
-            raise UserError("the batch is empty: a loss needs one row or more")
+        check_shapes(features, labels, self.feat_dim)
         outside = labels[(labels < 0) | (labels >= self.num_class)]
         if len(outside):
             raise UserError(
                 f"label {int(outside[0])} is no class: num_class is {self.num_class}, labels go from 0 to "
                 f"{self.num_class - 1}"
             )
+
+
+def check_shapes(features: Tensor, labels: Tensor, feat_dim: int, what: str = "features") -> None:
+    """Hold a rank's share of a batch against (B, D) features, called `what`, and (B,) whole numbers.
+
+    Raises:
+        UserError: they are not such, or there are none.
+    """
+    if features.ndim != 2 or features.shape[1] != feat_dim or not features.is_floating_point():
+        raise UserError(f"{what} must be floating-point (B, {feat_dim}), got {features.dtype} {tuple(features.shape)}")
+    if labels.shape != features.shape[:1] or labels.is_floating_point() or labels.is_complex():
+        raise UserError(f"labels must be {len(features)} integers, got {labels.dtype} {tuple(labels.shape)}")
+    if not len(labels):
+        raise UserError("the batch is empty: a loss needs one row or more")
 
 
 BLOCK = 2**16  # classes whose initial centres are drawn together
@@ -206,7 +213,7 @@ def _firsts(labels: Tensor) -> Tensor:
     return order[first]
 
 
-def _flatten(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+def flatten(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
     """Write the head's entries beside `w`."""
     for name in [name for name in state if name.startswith(f"{prefix}head.")]:
         flat = prefix + name.removeprefix(f"{prefix}head.")
@@ -214,8 +221,8 @@ def _flatten(module: nn.Module, state: dict[str, Any], prefix: str, metadata: di
             state[flat] = state.pop(name)
 
 
-def _unflatten(module: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-    """Read what `_flatten` wrote, or OpenSphere did: drop `module.`, hand the head's entries to the head."""
+def unflatten(module: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """Read what `flatten` wrote, or OpenSphere did: drop `module.`, hand the head's entries to the head."""
     for name in [name for name in state if name.startswith(f"{prefix}module.")]:
         state[prefix + name.removeprefix(f"{prefix}module.")] = state.pop(name)
     own = {name for name, _ in module.named_parameters(recurse=False)}

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from opensphere import collective
-from opensphere.classifier.classifier import _flatten, _unflatten
+from opensphere.classifier.classifier import check_shapes, flatten, unflatten
 from opensphere.error import UserError
 from opensphere.model.head.pair import PairHead
 
@@ -32,8 +32,8 @@ class Pairs(nn.Module):
         self.head = head
         self.feat_dim = feat_dim
         self.num_class = num_class
-        self.register_state_dict_post_hook(_flatten)
-        self.register_load_state_dict_pre_hook(_unflatten)
+        self.register_state_dict_post_hook(flatten)
+        self.register_load_state_dict_pre_hook(unflatten)
 
     def forward(
         self, features: Tensor, labels: Tensor, keys: Tensor | None = None, key_labels: Tensor | None = None
@@ -77,14 +77,7 @@ class Pairs(nn.Module):
         return collective.gather(labels.to(features.device, torch.long, non_blocking=True))
 
     def _check(self, features: Tensor, labels: Tensor, what: str = "features") -> None:
-        if features.ndim != 2 or features.shape[1] != self.feat_dim or not features.is_floating_point():
-            raise UserError(
-                f"{what} must be floating-point (B, {self.feat_dim}), got {features.dtype} {tuple(features.shape)}"
-            )
-        if labels.shape != features.shape[:1] or labels.is_floating_point() or labels.is_complex():
-            raise UserError(f"labels must be {len(features)} integers, got {labels.dtype} {tuple(labels.shape)}")
-        if not len(labels):
-            raise UserError("the batch is empty: a loss needs one row or more")
+        check_shapes(features, labels, self.feat_dim, what)
         outside = labels[labels < 0] if self.num_class is None else labels[(labels < 0) | (labels >= self.num_class)]
         if len(outside):
             last = "" if self.num_class is None else f" to {self.num_class - 1}"

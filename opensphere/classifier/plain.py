@@ -3,9 +3,8 @@
 from torch import Tensor, dtype
 
 from opensphere import sphere
-from opensphere.classifier.blocks import NEVER
 from opensphere.classifier.classifier import Classifier
-from opensphere.model.head.head import Rows
+from opensphere.model.head.head import NEVER, Rows
 
 
 class PlainClassifier(Classifier):

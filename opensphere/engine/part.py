@@ -37,12 +37,12 @@ class Part:
         self.clip_grad_norm = clip_grad_norm
         groups = optimizer.param_groups if optimizer is not None else []
         self.parameters = [parameter for group in groups for parameter in group["params"]]
-        if getattr(module, "split", []) and type(optimizer).__name__ in ("Adafactor", "Muon"):
+        split = getattr(module, "split", [])
+        if split and type(optimizer).__name__ in ("Adafactor", "Muon"):
             raise UserError(
                 f"model.head.optimizer: {type(optimizer).__name__} looks at a matrix as a whole, but each process "
                 "holds its own classes; take SGD or AdamW, or one process"
             )
-        split = getattr(module, "split", [])
         self.split = [each for each in self.parameters if any(each is other for other in split)]
         self.whole = [each for each in self.parameters if not any(each is other for other in split)]
         self.fused = getattr(module, "fused", None)

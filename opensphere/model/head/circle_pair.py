@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from opensphere import sphere
-from opensphere.model.head.pair import NEVER, PairHead, pairs_of
+from opensphere.model.head.head import NEVER
+from opensphere.model.head.pair import PairHead, pairs_of
 
 
 class CirclePairLoss(PairHead):

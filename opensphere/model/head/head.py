@@ -14,6 +14,10 @@ Gradient = Literal["detached", "full"]
 Normalise = Literal["in_place", "in_graph"]
 Value = float | Tensor
 
+# The logit of what does not count in a log-sum-exp, such as the own class among the others: finite, so that nothing
+# left to count is no special case.
+NEVER = -1e30
+
 
 class Rows(SimpleNamespace):
     """What a head knows of each row of the global batch. Numbers are widened to (B,) tensors.

@@ -7,10 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from opensphere.model.head.head import Head
-
-# The logit of what does not count in a sum of exponentials: finite, so that nothing left to count is no special case.
-NEVER = -1e30
+from opensphere.model.head.head import NEVER, Head
 
 
 class PairHead(nn.Module, ABC):
