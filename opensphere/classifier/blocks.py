@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from opensphere import sphere
-from opensphere.classifier.sink import Scratch, Where
+from opensphere.classifier.centers import Centers, Classes
+from opensphere.classifier.sink import Scratch
 from opensphere.error import UserError
 from opensphere.model.head.head import NEVER, Head, Rows
 
 LOG2E = 1.4426950408889634
+_FAR = 60  # a reference is too low where the sum is 2 to this times as much: 2^127 is the end of float32
 # Numbers of a block: what stays in a processor's last-level cache while the elementwise passes go over it, and what
 # keeps a GPU busy. Between a quarter and four times as many make no difference on the CPUs measured.
 ELEMENTS = {"cpu": 2**19}
@@ -22,44 +24,6 @@ ELEMENTS_ELSEWHERE = 2**21  # not measured
 def block_width(batch: int, device: str) -> int:
     """Classes of a block, for a batch of so many rows."""
     return max(512, ELEMENTS.get(device, ELEMENTS_ELSEWHERE) // batch)
-
-
-def rows_of(classes: Tensor, centers: int) -> Tensor:
-    """The rows of (N, D) that hold the centres of some classes, (len(classes) * K,)."""
-    return (classes.unsqueeze(1) * centers + torch.arange(centers, device=classes.device)).flatten()
-
-
-@dataclass
-class Classes:
-    """The classes that a walk visits.
-
-    Attributes:
-        w: (D, N), the centres, side by side; those of a class next to one another.
-        b: (1, C) or None; heads with a bias per class have one centre a class.
-        own: (B,) the place of each row's own class among those visited, -1 where it is not among them.
-        drawn: the classes visited, in order; None: all.
-        factor: (number visited, 1) weights of classes in a "sum" loss; None: 1.
-        in_graph: whether centres are to be divided by their length here.
-    """
-
-    w: Tensor
-    b: Tensor | None
-    own: Tensor
-    drawn: Tensor | None
-    factor: Tensor | None
-    in_graph: bool
-    centers: int
-
-    @property
-    def count(self) -> int:
-        """How many classes are visited."""
-        return self.w.shape[1] // self.centers if self.drawn is None else len(self.drawn)
-
-    def rows(self, first: int, last: int) -> Where:
-        """Which rows of (N, D) hold the visited classes first, ..., last - 1."""
-        if self.drawn is None:
-            return slice(first * self.centers, last * self.centers)
-        return rows_of(self.drawn[first:last], self.centers)
 
 
 @dataclass
@@ -100,11 +64,15 @@ class Walk:
         closed = self.straight or self._probe(head.bend) is not None
         self.differentiates = not closed  # by autograd, within a block
         self.keeps_exponentials = self.straight and not self.wants_scale
+        # what turns cosines into logits is done to the features beforehand
+        self.folds = self.identity and not self.wants_scale and classes.b is None and classes.centers == 1
+        if self.folds and head.reduce == "logsumexp":
+            self.folded = self.u * (self.scale * LOG2E).unsqueeze(1)
         self.width = block_width(len(u), u.device.type)
         self.blocks = list(self._blocks())
         # with several centres, or all gradients in one pass, nothing is kept
         keeps = classes.centers == 1 and head.reduce == "logsumexp"
-        copies = 8 if self.straight else 24
+        copies = 5 if self.straight else 24
         self.kept = self.blocks_kept(u, classes.count, memory, u.device.type, copies) if keeps else 0
         self.buffer: Tensor | None = None
         if head.reduce == "sum":
@@ -126,9 +94,9 @@ class Walk:
         return found
 
     @staticmethod
-    def blocks_kept(u: Tensor, count: int, memory: int, device: str, copies: int = 8) -> int:
+    def blocks_kept(u: Tensor, count: int, memory: int, device: str, copies: int = 5) -> int:
         """How many blocks of a softmax head fit into `memory` bytes, beside the temporaries."""
-        spare = max(0, memory - Walk.temporaries(u, count, 1, device, copies))
+        spare = max(0, memory - Walk.temporaries(u, 1, device, copies))
         return min(-(-count // block_width(len(u), device)), spare // Walk.block_bytes(u, device))
 
     @staticmethod
@@ -137,12 +105,11 @@ class Walk:
         return block_width(len(u), device) * len(u) * u.element_size()
 
     @staticmethod
-    def temporaries(u: Tensor, count: int, centers: int, device: str, copies: int = 8) -> int:
+    def temporaries(u: Tensor, centers: int, device: str, copies: int = 5) -> int:
         """Bytes that a walk takes at most beside kept blocks: `copies` of a block and its centres (cosines, scores,
-        logits, what a head's formula needs), each block's top and log-sum-exp, and what is as large as the features."""
-        width = block_width(len(u), device)
-        block = copies * width * centers * (len(u) + u.shape[1])
-        return (block + 3 * len(u) * -(-count // width) + 4 * u.numel()) * u.element_size()
+        logits, what a head's formula needs), and what is as large as the features."""
+        block = copies * block_width(len(u), device) * centers * (len(u) + u.shape[1])
+        return (block + 8 * u.numel()) * u.element_size()
 
     def _blocks(self) -> Iterator[Block]:
         place, order = self.classes.own.sort(stable=True)
@@ -155,33 +122,27 @@ class Walk:
 
     # ------------------------------------------------------------------------------------------ scores of a block
 
-    def _centers(self, block: Block) -> tuple[Tensor, Tensor | None]:
-        """The centres of a block, (c K, D), of unit length unless the head is linear, and their lengths if divided."""
-        w = self.classes.w.mT[self.classes.rows(block.first, block.last)].to(self.u.dtype)
-        if not self.classes.in_graph:
-            return w, None
-        length = sphere.divisor(w)
-        return w / length, length
+    def _centers(self, block: Block) -> Centers:
+        return self.classes.centers_of(block.first, block.last, self.u.dtype)
 
-    def _cosines(self, centers: Tensor, block: Block, out: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _cosines(self, centers: Centers, block: Block, out: Tensor) -> tuple[Tensor, Tensor | None]:
         """(c, B) products of the nearest centres, and (c, K, B) where there are several."""
         if self.classes.centers == 1:
-            cos, every = torch.mm(centers, self.u.mT, out=out[: len(centers)]), None
+            cos, every = centers.times(self.u, out), None
         else:
-            every = torch.mm(centers, self.u.mT).unflatten(0, (-1, self.classes.centers))
+            every = centers.times(self.u, None).unflatten(0, (-1, self.classes.centers))
             cos = torch.amax(every, 1, out=out[: len(every)])
         if self.classes.b is not None:
             cos += self.classes.b[0, self.classes.rows(block.first, block.last)].unsqueeze(1)
         return cos, every
 
-    def _logits(self, cos: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Scores and logits, (c, B), of cosines (c, B); a gradient passes through the scores, not the logits."""
-        value = None if self.identity else self.head.others(cos, self.beside)
-        score = cos if value is None else value
-        fresh = value is not None and value.data_ptr() != cos.data_ptr() and value.is_contiguous()
-        if out is None and fresh and not self.wants_scale and not score.requires_grad:
-            out = value  # the logits take the place of scores that nobody needs any more
-        return score, torch.addcmul(self.beside.bias, self.beside.scale, score.detach(), out=out)
+    def _scores(self, cos: Tensor) -> tuple[Tensor, bool]:
+        """Scores, (c, B), of cosines, and whether they are numbers that nobody else needs."""
+        score = None if self.identity else self.head.others(cos, self.beside)
+        if score is None:
+            return cos, False
+        own = score.data_ptr() != cos.data_ptr() and score.is_contiguous() and not score.requires_grad
+        return score, own and not self.wants_scale
 
     # ------------------------------------------------------------------------------------------ the two passes
 
@@ -191,8 +152,8 @@ class Walk:
 
     def value_and_gradients(self, sink: Any) -> tuple[Tensor, "Gradients"]:
         """Both in one pass, for a "sum" head; the gradients are those of the sum itself."""
-        found = Gradients(self)
-        return self._sum(found, sink), found
+        found = Gradients(self, self.beside.weight.squeeze(0))
+        return self._sum(found, sink), found.finish()
 
     def gradients(self, gradient: Tensor, sink: Any, want_u: bool = True, fresh: bool = False) -> "Gradients":
         """The gradients of `value`; those of centres go to `sink`, if any.
@@ -202,12 +163,16 @@ class Walk:
             want_u: whether the features' is asked for.
             fresh: compute every block anew, those kept having been used up.
         """
-        found = Gradients(self, want_u)
         if self.head.reduce == "sum":
-            self._sum(found, sink, gradient)
+            found = Gradients(self, self.beside.weight.squeeze(0) * gradient, want_u)
+            self._sum(found, sink)
         else:
-            self._spread_logsumexp(found, sink, gradient, fresh)
-        return found
+            found = Gradients(self, gradient, want_u)
+            if self.blocks:
+                found.weight = gradient * (self.reference - self.total).exp2()
+            self._spread_logsumexp(found, sink, fresh)
+            found.bias += gradient  # the probabilities of a row sum to one
+        return found.finish()
 
     def release(self) -> None:
         """Give the buffer back."""
@@ -218,54 +183,92 @@ class Walk:
     # ------------------------------------------------------------------------------------------ softmax heads
 
     def _logsumexp(self) -> Tensor:
+        """Natural, (B,); within, logits count in powers of two, which some processors raise several times as fast.
+
+        All exponentials are relative to one reference a row, the largest logit of the first block: so nothing has to be
+        known of a block before they are taken, and what a row is multiplied by later, it can be at the end. Where that
+        turns out to be far below the sum, the largest of all takes its place.
+        """
         if not self.blocks:
             return self.scale.new_full(self.scale.shape, NEVER)
         self.buffer = self._take()
-        self.tops = self.u.new_empty(self.kept + 1, len(self.u))
-        totals = self.u.new_empty(len(self.blocks), len(self.u))
-        for block in self.blocks:
-            top, total = self.tops[min(block.number, self.kept)], totals[block.number]
-            cos, _ = self._cosines(self._centers(block)[0], block, self._slot(block))
-            # cosines are kept where the gradient needs them, else exponentials take their place
-            over = cos if self.keeps_exponentials or block.number >= self.kept else None
-            _, z = self._logits(cos, over)
-            z[block.own] = NEVER
-            torch.amax(z, 0, out=top)
-            torch.sum(_exp(z, top), 0, out=total).log_().add_(top)
-        self.total = totals.logsumexp(0)
-        return self.total
+        self.reference = self._top(self.blocks[:1])
+        total = self._sum_of_powers()
+        if not bool((total < 2.0**_FAR).all()):
+            self.reference = self._top(self.blocks)
+            total = self._sum_of_powers()
+        found = total > 0  # else there is no class but the own
+        self.total = (total.where(found, 1.0).log2() + self.reference).to(self.u.dtype)
+        return torch.where(found, self.total / LOG2E, NEVER)
 
-    def _spread_logsumexp(self, found: "Gradients", sink: Any, gradient: Tensor, fresh: bool) -> None:
+    def _top(self, blocks: "list[Block]") -> Tensor:
+        """(B,) the largest logit of some blocks, in powers of two."""
+        shift = self.beside.bias * LOG2E
+        top = self.u.new_full((len(self.u),), NEVER)
+        for block in blocks:
+            z = self._powers(block, self._centers(block), self._last_slot(), shift, exponent=True)
+            top = torch.maximum(top, z.amax(0))
+        return top
+
+    def _sum_of_powers(self) -> Tensor:
+        """(B,) float64: the sum of 2 to the logits less the reference. What fits is kept for the second pass."""
+        shift = self.beside.bias * LOG2E - self.reference
+        total = self.u.new_zeros(len(self.u), dtype=torch.float64)
+        for block in self.blocks:
+            total += self._powers(block, self._centers(block), self._slot(block), shift).sum(0)
+        return total
+
+    def _powers(self, block: Block, centers: Centers, slot: Tensor, shift: Tensor, exponent: bool = False) -> Tensor:
+        """(c, B) 2 to the logits plus `shift`, or the exponents alone; nothing (or NEVER) for own classes.
+
+        They lie in `slot`; unless cosines are what the second pass needs, which stay there then.
+        """
+        if self.folds:
+            z = centers.times(self.folded, slot, shift)
+        else:
+            cos, _ = self._cosines(centers, block, slot)
+            score, free = self._scores(cos)
+            keeps = not self.keeps_exponentials and block.number < self.kept
+            z = self._shifted(score, shift, cos if not keeps else score if free else None)
+        if exponent:
+            z[block.own] = NEVER
+            return z
+        z.exp2_()[block.own] = 0.0
+        return z
+
+    def _shifted(self, score: Tensor, shift: Tensor, out: Tensor | None) -> Tensor:
+        return torch.addcmul(shift, self.beside.scale * LOG2E, score.detach(), out=out)
+
+    def _spread_logsumexp(self, found: "Gradients", sink: Any, fresh: bool) -> None:
         if self.buffer is None and self.blocks:
             self.buffer = self._take()
         for block in self.blocks:
-            centers, length = self._centers(block)
-            slot, every = self._slot(block), None
-            there = block.number < self.kept and not fresh
-            if there:
-                cos = slot[: block.last - block.first]
+            centers, slot, every = self._centers(block), self._slot(block), None
+            kept = block.number < self.kept and not fresh
+            shift = self.beside.bias * LOG2E - self.reference
+            if kept and self.keeps_exponentials:
+                slope = slot[: block.last - block.first]
+            elif self.folds:
+                slope = self._powers(block, centers, slot, shift)
             else:
-                cos, every = self._cosines(centers, block, slot)
-            if there and self.keeps_exponentials:  # relative to the top of their block so far
-                share = (self.tops[block.number] - self.total).exp()
-                slope = cos.mul_(share * gradient * self.scale)
-            else:
-                slope = self._slope_of_softmax(block, cos, gradient, found)
-            self._spread(block, centers, length, slope, every, found, sink)
-        if self.wants_bias and self.blocks:
-            found.bias += gradient  # the probabilities of a row sum to one
+                if kept:
+                    cos = slot[: block.last - block.first]
+                else:
+                    cos, every = self._cosines(centers, block, slot)
+                slope = self._slope_of_softmax(block, cos, shift, found)
+            self._spread(block, centers, slope, every, found, sink)
         self.release()
 
-    def _slope_of_softmax(self, block: Block, cos: Tensor, gradient: Tensor, found: "Gradients") -> Tensor:
-        """(c, B) gradient of a block's cosines, (c, B), which are overwritten."""
+    def _slope_of_softmax(self, block: Block, cos: Tensor, shift: Tensor, found: "Gradients") -> Tensor:
+        """(c, B) gradient of a block's cosines, (c, B), which are overwritten; but for the factor of its row."""
         with torch.set_grad_enabled(self.differentiates):
             leaf = cos.detach().requires_grad_(self.differentiates)
-            score, z = self._logits(leaf, cos if self.keeps_exponentials else None)
-        z[block.own] = NEVER
-        p = _exp(z, self.total).mul_(gradient)
+            score, free = self._scores(leaf)
+            p = self._shifted(score, shift, score if free else cos if self.straight and not self.wants_scale else None)
+        p.exp2_()[block.own] = 0.0
         if self.wants_scale:
             found.scale += (p * score.detach()).sum(0)
-        return self._through_scores(p.mul_(self.scale), leaf, score)
+        return self._through_scores(p, leaf, score)
 
     def _through_scores(self, slope: Tensor, cos: Tensor, score: Tensor) -> Tensor:
         """The gradient of cosines, (c, B), from that of their scores."""
@@ -276,31 +279,31 @@ class Walk:
 
     # ------------------------------------------------------------------------------------------ one-vs-all heads
 
-    def _sum(self, found: "Gradients | None", sink: Any = None, gradient: Tensor | None = None) -> Tensor:
+    def _sum(self, found: "Gradients | None", sink: Any = None) -> Tensor:
         """The weighted sum, and its gradients where `found` is to take them."""
         total = self.u.new_zeros(len(self.u))
-        weight = self.beside.weight if gradient is None else self.beside.weight * gradient
         buffer = self.scratch.take(self.width, len(self.u), self.u)
         for block in self.blocks:
-            centers, length = self._centers(block)
+            centers = self._centers(block)
             cos, every = self._cosines(centers, block, buffer)
             factor = None if self.classes.factor is None else self.classes.factor[block.first : block.last]
             differentiates = found is not None and self.differentiates
             with torch.set_grad_enabled(differentiates):
                 leaf = cos.detach().requires_grad_(differentiates)
-                score, z = self._logits(leaf)
+                score, free = self._scores(leaf)
+                z = torch.addcmul(self.beside.bias, self.beside.scale, score.detach(), out=score if free else None)
             each = _others(self.head.negative(z, self.beside), z, block)
             total += (each if factor is None else each.mul_(factor)).sum(0)
             if found is None:
                 continue
             slope = _others(self._slope(z), z, block)
-            slope = slope.mul_(weight if factor is None else weight * factor)
+            if factor is not None:
+                slope.mul_(factor)
             if self.wants_bias:
-                found.bias += slope.sum(0)
+                found.bias += slope.sum(0) * found.weight
             if self.wants_scale:
                 found.scale += (slope * score.detach()).sum(0)
-            slope = self._through_scores(slope.mul_(self.scale), leaf, score)
-            self._spread(block, centers, length, slope, every, found, sink)
+            self._spread(block, centers, self._through_scores(slope, leaf, score), every, found, sink)
         self.scratch.give(buffer)
         return (total * self.beside.weight.squeeze(0)).sum()
 
@@ -316,33 +319,26 @@ class Walk:
     # ------------------------------------------------------------------------------------------ gradients
 
     def _spread(
-        self,
-        block: Block,
-        centers: Tensor,
-        length: Tensor | None,
-        slope: Tensor,
-        every: Tensor | None,
-        found: "Gradients",
-        sink: Any,
+        self, block: Block, centers: Centers, slope: Tensor, every: Tensor | None, found: "Gradients", sink: Any
     ) -> None:
-        """Carry the gradient of a block's cosines, (c, B), on to features, class biases and centres."""
+        """Carry the gradient of a block's cosines, (c, B) but for the factor of each row, on to features, class biases
+        and centres."""
         if found.b is not None:
-            found.b[0, self.classes.rows(block.first, block.last)] = slope.sum(1)
+            found.b[0, self.classes.rows(block.first, block.last)] = slope @ found.factor
         if every is not None:
             nearest = every.argmax(1, keepdim=True)
             slope = torch.zeros_like(every).scatter_(1, nearest, slope.unsqueeze(1)).flatten(0, 1)
+        if centers.inverse is not None:
+            slope.mul_(centers.inverse)
         if found.u is not None:
-            found.u.addmm_(slope.mT, centers)
+            found.u.addmm_(slope.mT, centers.w)
         if sink is None:
             return
         where = self.classes.rows(block.first, block.last)
         place = sink.place(where)
         direct = place is not None and place.dtype == slope.dtype
-        gradient = torch.mm(slope, self.u, out=place) if direct else slope @ self.u
-        if length is not None:  # across the centre, as the length is divided out
-            gradient -= centers * (centers * gradient).sum(1, keepdim=True)
-            gradient /= length
-        sink.add(where, gradient)
+        gradient = torch.mm(slope, found.rows, out=place) if direct else slope @ found.rows
+        sink.add(where, centers.across(gradient))
 
     def _take(self) -> Tensor:
         return self.scratch.take((self.kept + 1) * self.width, len(self.u), self.u)
@@ -353,15 +349,42 @@ class Walk:
         start = min(block.number, self.kept) * self.width
         return self.buffer[start : start + self.width]
 
+    def _last_slot(self) -> Tensor:
+        assert self.buffer is not None
+        return self.buffer[self.kept * self.width :]
+
 
 class Gradients:
-    """What a walk finds beside the gradients of centres: of features, scales, biases and class biases."""
+    """What a walk finds beside the gradients of centres: of features, scales, biases and class biases.
 
-    def __init__(self, walk: Walk, want_u: bool = True):
+    Args:
+        weight: (B,) what the slopes of a row are to be multiplied by, which is done where the fewest numbers are.
+        want_u: whether the features' is asked for.
+    """
+
+    def __init__(self, walk: Walk, weight: Tensor, want_u: bool = True):
+        self.walk, self.weight = walk, weight
         self.u = torch.zeros_like(walk.u) if want_u else None
         self.scale = torch.zeros_like(walk.scale)
         self.bias = torch.zeros_like(walk.bias)
         self.b = None if walk.classes.b is None else torch.zeros_like(walk.classes.b, dtype=walk.u.dtype)
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """(B,) from slopes of a row to the gradients of its cosines."""
+        return self.weight * self.walk.scale
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """(B, D) features times their factor."""
+        return self.walk.u * self.factor.unsqueeze(1)
+
+    def finish(self) -> "Gradients":
+        """Multiply what was summed without."""
+        if self.u is not None:
+            self.u *= self.factor.unsqueeze(1)
+        self.scale *= self.weight
+        return self
 
     def scaled(self, factor: Tensor) -> "Gradients":
         """All multiplied by the gradient of the value, in place."""
@@ -369,11 +392,6 @@ class Gradients:
             if value is not None:
                 value *= factor
         return self
-
-
-def _exp(z: Tensor, reference: Tensor) -> Tensor:
-    """exp(z - reference) in place, (c, B) and (B,); as a power of two, several times as fast on some processors."""
-    return z.sub_(reference).mul_(LOG2E).exp2_()
 
 
 def _others(value: Tensor, z: Tensor, block: Block) -> Tensor:

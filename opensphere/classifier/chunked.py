@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from opensphere import sphere
-from opensphere.classifier.blocks import Classes, Gradients, Walk, rows_of
+from opensphere.classifier.blocks import Gradients, Walk
+from opensphere.classifier.centers import Classes, rows_of
 from opensphere.classifier.classifier import Classifier
 from opensphere.classifier.draw import draw, weights_of_drawn
 from opensphere.classifier.shard import Shard
