@@ -1,14 +1,14 @@
 """A head against many classes, a block of classes at a time: the matrix batch x classes is never there as a whole."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from opensphere.classifier.centers import Centers, Classes
+from opensphere import sphere
+from opensphere.classifier.centers import Block, Centers, Classes
 from opensphere.classifier.sink import Scratch
 from opensphere.error import UserError
 from opensphere.model.head.head import NEVER, Head, Rows
@@ -26,16 +26,6 @@ def block_width(batch: int, device: str) -> int:
     return max(512, ELEMENTS.get(device, ELEMENTS_ELSEWHERE) // batch)
 
 
-@dataclass
-class Block:
-    """One block of classes."""
-
-    number: int
-    first: int
-    last: int
-    own: tuple[Tensor, Tensor]  # where the own classes are: their places in the block, and the rows of the batch
-
-
 class Walk:
     """One batch on its way along the classes.
 
@@ -48,8 +38,7 @@ class Walk:
         u: (B, D) unit features (plain ones where the head is linear).
         rows: from the head, (B,) tensors.
         scratch: lends the buffers.
-        memory: bytes beyond weights, gradient and features: blocks are kept from the forward to the backward pass as
-            far as they fit.
+        memory: bytes beyond weights, gradient and features, for blocks that the second pass need not compute anew.
     """
 
     def __init__(self, head: Head, classes: Classes, u: Tensor, rows: Rows, scratch: Scratch, memory: int):
@@ -64,15 +53,18 @@ class Walk:
         closed = self.straight or self._probe(head.bend) is not None
         self.differentiates = not closed  # by autograd, within a block
         self.keeps_exponentials = self.straight and not self.wants_scale
-        # what turns cosines into logits is done to the features beforehand
+        # cosines become logits by what is done to the features beforehand
         self.folds = self.identity and not self.wants_scale and classes.b is None and classes.centers == 1
         if self.folds and head.reduce == "logsumexp":
             self.folded = self.u * (self.scale * LOG2E).unsqueeze(1)
         self.width = block_width(len(u), u.device.type)
         self.blocks = list(self._blocks())
+        # in one piece: small ones, made between a block's temporaries, would tear the memory into pieces
+        self.inverse = self.u.new_empty(classes.count * classes.centers * classes.in_graph, 1)
+        self.measured = 0  # blocks whose inverse lengths are known
         # with several centres, or all gradients in one pass, nothing is kept
         keeps = classes.centers == 1 and head.reduce == "logsumexp"
-        copies = 5 if self.straight else 24
+        copies = 8 if self.straight else 24
         self.kept = self.blocks_kept(u, classes.count, memory, u.device.type, copies) if keeps else 0
         self.buffer: Tensor | None = None
         if head.reduce == "sum":
@@ -94,7 +86,7 @@ class Walk:
         return found
 
     @staticmethod
-    def blocks_kept(u: Tensor, count: int, memory: int, device: str, copies: int = 5) -> int:
+    def blocks_kept(u: Tensor, count: int, memory: int, device: str, copies: int = 8) -> int:
         """How many blocks of a softmax head fit into `memory` bytes, beside the temporaries."""
         spare = max(0, memory - Walk.temporaries(u, 1, device, copies))
         return min(-(-count // block_width(len(u), device)), spare // Walk.block_bytes(u, device))
@@ -105,7 +97,7 @@ class Walk:
         return block_width(len(u), device) * len(u) * u.element_size()
 
     @staticmethod
-    def temporaries(u: Tensor, centers: int, device: str, copies: int = 5) -> int:
+    def temporaries(u: Tensor, centers: int, device: str, copies: int = 8) -> int:
         """Bytes that a walk takes at most beside kept blocks: `copies` of a block and its centres (cosines, scores,
         logits, what a head's formula needs), and what is as large as the features."""
         block = copies * block_width(len(u), device) * centers * (len(u) + u.shape[1])
@@ -123,7 +115,14 @@ class Walk:
     # ------------------------------------------------------------------------------------------ scores of a block
 
     def _centers(self, block: Block) -> Centers:
-        return self.classes.centers_of(block.first, block.last, self.u.dtype)
+        w = self.classes.matrix(block.first, block.last, self.u.dtype)
+        if not self.classes.in_graph:
+            return Centers(w, None)
+        inverse = self.inverse[block.first * self.classes.centers : block.last * self.classes.centers]
+        if block.number == self.measured:  # in the first pass
+            torch.reciprocal(sphere.divisor(w), out=inverse)
+            self.measured += 1
+        return Centers(w, inverse)
 
     def _cosines(self, centers: Centers, block: Block, out: Tensor) -> tuple[Tensor, Tensor | None]:
         """(c, B) products of the nearest centres, and (c, K, B) where there are several."""
@@ -206,7 +205,7 @@ class Walk:
         shift = self.beside.bias * LOG2E
         top = self.u.new_full((len(self.u),), NEVER)
         for block in blocks:
-            z = self._powers(block, self._centers(block), self._last_slot(), shift, exponent=True)
+            z = self._powers(block, self._centers(block), self._slot(block), shift, exponent=True)
             top = torch.maximum(top, z.amax(0))
         return top
 
@@ -348,10 +347,6 @@ class Walk:
         assert self.buffer is not None
         start = min(block.number, self.kept) * self.width
         return self.buffer[start : start + self.width]
-
-    def _last_slot(self) -> Tensor:
-        assert self.buffer is not None
-        return self.buffer[self.kept * self.width :]
 
 
 class Gradients:

@@ -1,11 +1,10 @@
-"""The classes that a batch meets, and their centres as matrices."""
+"""The classes that a batch meets, a block of them, and its centres as a matrix."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from opensphere import sphere
 from opensphere.classifier.sink import Where
 
 
@@ -46,10 +45,19 @@ class Classes:
             return slice(first * self.centers, last * self.centers)
         return rows_of(self.drawn[first:last], self.centers)
 
-    def centers_of(self, first: int, last: int, dtype: torch.dtype) -> "Centers":
-        """The centres of the visited classes first, ..., last - 1."""
-        w = self.w.mT[self.rows(first, last)].to(dtype)
-        return Centers(w, sphere.divisor(w).reciprocal_() if self.in_graph else None)
+    def matrix(self, first: int, last: int, dtype: torch.dtype) -> Tensor:
+        """The centres of the visited classes first, ..., last - 1, as they are: (number * K, D)."""
+        return self.w.mT[self.rows(first, last)].to(dtype)
+
+
+@dataclass
+class Block:
+    """One block of classes."""
+
+    number: int
+    first: int
+    last: int
+    own: tuple[Tensor, Tensor]  # where the own classes are: their places in the block, and the rows of the batch
 
 
 @dataclass

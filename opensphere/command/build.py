@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
@@ -10,7 +11,8 @@ from opensphere import collective, protocol
 from opensphere import config as cfg
 from opensphere.classifier.choice import choose
 from opensphere.classifier.pairs import Pairs
-from opensphere.dataset.augment import Augment
+from opensphere.dataset import corruption, selection, view
+from opensphere.dataset.augment import PRESETS, Augment
 from opensphere.dataset.holdout import hold_out
 from opensphere.engine.checkpoint import load_weights, read_weights
 from opensphere.engine.encoder import Encoder
@@ -19,7 +21,7 @@ from opensphere.engine.parallel import NAMES, World, choose_precision, free_memo
 from opensphere.engine.part import Part
 from opensphere.engine.record import Record
 from opensphere.engine.run import Run
-from opensphere.engine.settings import DataLoader
+from opensphere.engine.settings import Corruption, DataLoader, Subset
 from opensphere.error import UserError
 
 
@@ -42,9 +44,9 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
     data = resolved["data"]
     train = cfg.build_dataset(data["train"]["dataset"])
     loader = DataLoader(**data["train"]["dataloader"])
-    augment = dict(data["train"]["augment"])
+    augment = data["train"]["augment"]
     if data["train"]["dataset"].get("test_mode"):
-        augment = {key: 0.0 for key in augment}  # test_mode: the images as they are
+        augment = PRESETS["none"]  # test_mode: the images as they are
     val: list[tuple[Any, DataLoader]] = []
     if not hasattr(train, "num_class"):
         raise UserError(f"{origin}: data.train.dataset: {data['train']['dataset']['type']} has no people to learn")
@@ -58,7 +60,9 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
         train, pairs = hold_out(train, **wanted)
         pairs.metrics = metrics or (["ACC10", "ACC10 SE", "ACC"] if wanted["folds"] else ["ACC"])
         val.append((pairs, DataLoader(**data["val"]["dataloader"])))
+        train = choose_images(train, data["train"])
     else:
+        train = choose_images(train, data["train"])
         val += [(cfg.build_dataset(b["dataset"]), DataLoader(**b["dataloader"])) for b in data["val"]]
     for dataset, _ in val:
         protocol.check(dataset)
@@ -68,6 +72,29 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
                 f"{train.image_size}: leave image_size out"
             )
     return Sets(train, loader, Augment(**augment), val)
+
+
+def choose_images(train: Any, block: cfg.Config) -> Any:
+    """The images of a set that `subset` and `corruption` leave of it, with the labels that they leave.
+
+    Raises:
+        UserError: there are not so many, or the centres for look-alikes cannot be used.
+    """
+    wanted = Subset(**block["subset"])
+    if wanted != Subset(seed=wanted.seed):
+        train = view.Subset(train, selection.select(train.labels, **vars(wanted))[0])
+    damage = Corruption(**block["corruption"])
+    if damage.exponent is not None:
+        train = view.Subset(train, corruption.long_tail(train.labels, damage.exponent, seed=damage.seed)[0])
+    if not damage.share:
+        return train
+    if damage.noise == "uniform":
+        labels, _ = corruption.uniform(train.labels, train.num_class, damage.share, damage.seed)
+    else:
+        centers = corruption.read_centers(damage.centers, getattr(train, "people", np.arange(train.num_class)))
+        neighbours = corruption.nearest(centers, min(damage.neighbours, train.num_class - 1))
+        labels, _ = corruption.lookalike(train.labels, neighbours, damage.share, damage.seed)
+    return view.Subset(train, np.arange(len(train)), labels)
 
 
 def settle_facts(resolved: cfg.Config, num_class: int, feat_dim: int, origin: str) -> None:

@@ -8,6 +8,7 @@ from opensphere.classifier.choice import PLAIN_COPIES, cost_of
 from opensphere.classifier.pairs import Pairs
 from opensphere.command.build import build_run, build_sets
 from opensphere.dataset.loader import train_sampler
+from opensphere.dataset.sampler import Plan
 from opensphere.engine.parallel import World
 from opensphere.error import UserError
 from opensphere.model.backbone.cost import count
@@ -33,8 +34,8 @@ def print_cost(resolved: cfg.Config, origin: str) -> None:
         data = f"not here ({error}); {num_class:,} people as given"
     if sets:  # what a training would refuse at once is refused here too
         loader = sets.loader
-        plan = (loader.batch_size, loader.shuffle, loader.drop_last)
-        train_sampler(sets.train, *plan, images_per_person=loader.images_per_person)
+        plan = Plan(loader.batch_size, loader.shuffle, loader.drop_last)
+        train_sampler(sets.train, plan, loader.images_per_person, loader.balance)
     run = build_run(resolved, num_class, World(0, 1, torch.device("cpu")), origin)
     cost = count(run.bare_backbone)
     head = sum(parameter.numel() for parameter in run.classifier.parameters())

@@ -4,17 +4,27 @@ import csv
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from opensphere import storage
+from opensphere.dataset.reader import watched
 
 Rows = list[dict[str, Any]]  # a table: the same keys in each row, in the order of the columns
 
@@ -38,6 +48,21 @@ def bar(console: Console) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def opening(console: Console) -> Iterator[None]:
+    """A bar for each data set that is opened inside for the first time, if it is large."""
+    with bar(console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(f"read {name}", total=None)
+            progress.update(tasks[name], completed=done, total=total or None)
+
+        with watched(show):
+            yield
 
 
 def load_images(datasets: Sequence[Any], console: Console) -> None:

@@ -15,7 +15,7 @@ from opensphere import collective
 from opensphere import config as cfg
 from opensphere.command.build import Sets, build_run, build_sets, validator
 from opensphere.command.cost import print_cost
-from opensphere.command.screen import load_images, make_console
+from opensphere.command.screen import load_images, make_console, opening
 from opensphere.engine import checkpoint, loop
 from opensphere.engine.convergence import Convergence, loss_of_guessing
 from opensphere.engine.folder import GIVEN, describe_run, find_config, make_run_folder
@@ -117,13 +117,15 @@ def worker(
     """
     project, _ = cfg.settings(resolved)
     if sets is None:
-        sets = build_sets(resolved, origin)
-        load_images([sets.train, *(dataset for dataset, _ in sets.val)], make_console(quiet=world.rank > 0))
+        console = make_console(quiet=world.rank > 0)
+        with opening(console):
+            sets = build_sets(resolved, origin)
+        load_images([sets.train, *(dataset for dataset, _ in sets.val)], console)
     run = build_run(resolved, sets.train.num_class, world, origin)
     resuming = folder is not None
     if folder is not None:
         checkpoint.load_checkpoint(run, folder)
-    stream = loop.batches_of(run, sets.train, sets.loader, project)
+    stream = loop.batches_of(run, sets.train, sets.loader, sets.augment, project)
     if folder is None:
         made = make_run_folder(project.proj_dir) if world.rank == 0 else None
         folder = collective.gather_objects(made)[0]

@@ -16,8 +16,8 @@ from opensphere.config.registry import (
     SCHEDULERS,
 )
 from opensphere.config.schema import arguments, coerce, known_keys, one_of, typed
-from opensphere.dataset.augment import Augment
-from opensphere.engine.settings import DataLoader, HoldOut, Parallel, Project
+from opensphere.dataset.augment import Augment, written_out
+from opensphere.engine.settings import Corruption, DataLoader, HoldOut, Parallel, Project, Subset
 from opensphere.error import UserError
 
 
@@ -45,11 +45,15 @@ def check_train(config: Config, origin: str = "config") -> Config:
         "model": {},
     }
     known_keys(data, ("train", "val"), f"{origin}: data", required=("train",))
-    known_keys(data["train"], ("dataset", "dataloader", "augment"), f"{origin}: data.train", required=("dataset",))
+    known = ("dataset", "dataloader", "augment", "subset", "corruption")
+    known_keys(data["train"], known, f"{origin}: data.train", required=("dataset",))
+    where = f"{origin}: data.train.augment"
     train = resolved["data"]["train"] = {
         "dataset": typed(data["train"]["dataset"], DATASETS, f"{origin}: data.train.dataset"),
         "dataloader": arguments(data["train"].get("dataloader"), DataLoader, f"{origin}: data.train.dataloader"),
-        "augment": arguments(data["train"].get("augment"), Augment, f"{origin}: data.train.augment"),
+        "augment": arguments(written_out(data["train"].get("augment"), where), Augment, where),
+        "subset": arguments(data["train"].get("subset"), Subset, f"{origin}: data.train.subset"),
+        "corruption": arguments(data["train"].get("corruption"), Corruption, f"{origin}: data.train.corruption"),
     }
     image_size = train["dataset"].get("image_size")
     resolved["data"]["val"] = _val_block(data.get("val"), view_of(train["dataset"]), f"{origin}: data.val")

@@ -10,10 +10,10 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from opensphere.dataset.image_set import check_folder, decode, parse_crop, read_bytes
 from opensphere.error import UserError
 from opensphere.storage import atomic_path
 
@@ -24,14 +24,30 @@ class Texts(Sequence[str]):
     """A list of texts that only grows, kept as their UTF-8 bytes end to end: 8 bytes a text beside the bytes."""
 
     def __init__(self, texts: Iterable[str] = ()):
-        self._bytes = bytearray()
-        self._ends = array("q")
+        self._bytes: Any = bytearray()
+        self._ends: Any = array("q")
         for text in texts:
             self.add(os.fsencode(text))  # file names need not be valid text
 
     def add(self, text: bytes) -> None:
         self._bytes += text
         self._ends.append(len(self._bytes))
+
+    def extend(self, texts: Sequence[bytes]) -> None:
+        ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts))) + len(self._bytes)
+        self._bytes += b"".join(texts)
+        self._ends.frombytes(ends.tobytes())
+
+    @classmethod
+    def packed(cls, text: np.ndarray, ends: np.ndarray) -> "Texts":
+        """Texts end to end, uint8, and (N,) int64, where each ends. They are not copied, and cannot grow."""
+        texts = cls()
+        texts._bytes, texts._ends = text, ends
+        return texts
+
+    def as_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """The bytes and the ends that `packed` takes; the texts cannot grow while these are in use."""
+        return np.frombuffer(self._bytes, np.uint8), np.frombuffer(self._ends, np.int64)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -155,67 +171,6 @@ def _line(row: Sequence[str], path: str | os.PathLike) -> bytes:
         return text.encode("utf-8") + b"\n"
     except UnicodeEncodeError:
         raise UserError(f"{os.fspath(path)}: {text!r} is not valid text; rename the file") from None
-
-
-class ImageFiles:
-    """Image files below a folder, by index: the part that all sets of files share.
-
-    Args:
-        data_dir: the folder.
-        paths: relative to it; an absolute path stands for itself.
-        lines: the list that the paths were read from, for errors, where path i stands in item i of the list; or
-            in item items[i], with `items`.
-        crop: as `decode`.
-    """
-
-    def __init__(
-        self,
-        data_dir: str | os.PathLike,
-        paths: Texts,
-        lines: Lines | None = None,
-        items: np.ndarray | None = None,
-        crop: Sequence[int] | None = None,
-    ):
-        self.crop = parse_crop(crop)
-        self.data_dir = check_folder(data_dir)
-        self.paths = paths
-        self._lines = lines
-        self._items = items
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def full_path(self, index: int) -> str:
-        return os.path.join(self.data_dir, self.paths[index])
-
-    def where(self, index: int) -> str:
-        """What to call image `index` in an error: the line of the list, if there is one, and the file."""
-        return f"{self._line(index)}{self.full_path(index)}"
-
-    def _line(self, index: int) -> str:
-        if self._lines is None:
-            return ""
-        return f"{self._lines.where(index if self._items is None else int(self._items[index]))}: "
-
-    def read(self, index: int, image_size: tuple[int, int]) -> np.ndarray:
-        """As `decode`; an index beyond the last raises IndexError."""
-        path = self.full_path(index)
-        try:
-            return decode(read_bytes(path), path, image_size, self.crop)
-        except UserError as error:
-            raise UserError(f"{self._line(index)}{error}") from None
-
-    def check_all(self) -> None:
-        """Raises UserError that names the first image that does not exist and tells how many do not."""
-        missing = [index for index in range(len(self)) if not os.path.isfile(self.full_path(index))]
-        if missing:
-            also = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise UserError(f"{self.where(missing[0])}: the file does not exist{also} of {len(self)}; check data_dir")
-
-    def check_first(self) -> None:
-        """Raises UserError if the first image does not exist: then data_dir is most likely wrong."""
-        if not os.path.isfile(self.full_path(0)):
-            raise UserError(f"{self.where(0)}: the file does not exist; check data_dir and the list")
 
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")

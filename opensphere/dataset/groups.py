@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from opensphere.dataset.sampler import GlobalBatches
+from opensphere.dataset.sampler import GlobalBatches, Plan
 from opensphere.error import UserError
 
 
@@ -22,26 +23,16 @@ class GroupBatches:
     Args:
         labels: (N,) each image's person, of any numbers from 0.
         images_per_person: K.
-        others as `GlobalBatches`. Without `drop_last`, the last batch of an epoch is filled up with its first people.
+        plan: as `GlobalBatches`. Without `drop_last`, the last batch of an epoch is filled up with its first people.
 
     Raises:
         UserError: the batch cannot be made of whole groups, on every rank, or the set has too few people for it.
     """
 
-    def __init__(
-        self,
-        labels: np.ndarray,
-        images_per_person: int,
-        batch_size: int,
-        shuffle: bool = True,
-        drop_last: bool = True,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        start_step: int = 0,
-        stop_step: int | None = None,
-    ):
-        _check_sizes(images_per_person, batch_size, world_size)
+    def __init__(self, labels: np.ndarray, images_per_person: int, plan: Plan):
+        self.plan = plan
+        batch_size = self.plan.batch_size
+        _check_sizes(images_per_person, batch_size, self.plan.world_size)
         counts = np.bincount(labels)
         counts = counts[counts > 0]
         groups = batch_size // images_per_person
@@ -51,9 +42,7 @@ class GroupBatches:
                 f"the {len(counts)} people of the set; lower batch_size, or raise images_per_person"
             )
         self.images_per_person = images_per_person
-        self.people = GlobalBatches(
-            len(counts), groups, shuffle, drop_last, seed, rank, world_size, start_step, stop_step
-        )
+        self.people = GlobalBatches(len(counts), replace(self.plan, batch_size=groups))
         self.steps_per_epoch = self.people.steps_per_epoch
         self._images = np.argsort(labels, kind="stable")  # person by person
         self._first = np.concatenate([[0], np.cumsum(counts)])
@@ -70,11 +59,15 @@ class GroupBatches:
         """(batch_size / world_size,) int64: this rank's images at a step."""
         return self._groups(step, self.people.share(step))
 
+    def round(self, step: int) -> int:
+        """As `GlobalBatches`."""
+        return self.people.round(step)
+
     def __len__(self) -> int:
-        return len(self.people)
+        return len(self.plan.steps)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self.people.start_step, self.people.stop_step):
+        for step in self.plan.steps:
             yield self.share(step).tolist()
 
     def _groups(self, step: int, people: np.ndarray) -> np.ndarray:
@@ -87,9 +80,8 @@ class GroupBatches:
         images = self._images[self._first[person] : self._first[person + 1]]
         turn = len(images) // math.gcd(len(images), self.images_per_person)
         number, place = divmod(epoch, turn)
-        if self.people.shuffle:
-            words = np.random.SeedSequence(self.people.seed % (1 << 64), spawn_key=(person, number))
-            images = np.random.Generator(np.random.PCG64(words)).permutation(images)
+        if self.plan.shuffle:
+            images = self.plan.generator(key=(person, number)).permutation(images)
         return images[(place * self.images_per_person + np.arange(self.images_per_person)) % len(images)]
 
 

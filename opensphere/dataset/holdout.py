@@ -1,72 +1,16 @@
 """Verification pairs out of any set of people: to validate on people that are not trained on."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from opensphere.dataset.image_set import ImageSet, Progress, parse_metrics
+from opensphere.dataset.image_set import parse_metrics
 from opensphere.dataset.pair import successive_folds
+from opensphere.dataset.view import Subset, View
 from opensphere.error import UserError
 
 _MOST_PEOPLE, _LEAST_PEOPLE, _MOST_PAIRS = 500, 10, 6000
-
-
-class View(ImageSet):
-    """Some of the images of a set, which keeps them.
-
-    Attributes:
-        dataset: the set.
-        indices: (N,) int64, which of its images.
-    """
-
-    indices: np.ndarray
-
-    def __init__(self, dataset: Any, name: str | None = None):
-        super().__init__(dataset.name if name is None else name, dataset.image_size, dataset.in_memory)
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def read(self, index: int) -> np.ndarray:
-        return self.dataset.read(int(self.indices[index]))
-
-    def load(self, progress: Progress | None = None) -> Tensor:
-        """All images of the set that keeps them, not of the view alone."""
-        return self.dataset.load(progress)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.dataset[int(self.indices[index])][0], index
-
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        items = self.dataset.__getitems__(self.indices[indices].tolist())
-        return [(image, index) for (image, _), index in zip(items, indices, strict=True)]
-
-
-class PeopleSubset(View):
-    """The images of some of a set's people, with labels from 0 without gaps.
-
-    Args:
-        dataset: has `labels` and `names`.
-        labels: which people, by their label in `dataset`.
-    """
-
-    def __init__(self, dataset: Any, labels: np.ndarray):
-        super().__init__(dataset)
-        kept = np.unique(labels)
-        new_label = np.full(len(dataset.names), -1, np.int64)
-        new_label[kept] = np.arange(len(kept))
-        relabelled = new_label[dataset.labels]
-        self.indices = np.flatnonzero(relabelled >= 0)
-        self.labels = relabelled[self.indices]
-        self.names = [dataset.names[label] for label in kept]
-
-    @property
-    def num_class(self) -> int:
-        return len(self.names)
 
 
 class DrawnPairs(View):
@@ -107,7 +51,7 @@ def hold_out(
     pairs: int | None = None,
     folds: int | None = 10,
     seed: int = 0,
-) -> tuple[PeopleSubset, DrawnPairs]:
+) -> tuple[Subset, DrawnPairs]:
     """Keep people apart from a set, and draw pairs of their images.
 
     The people are drawn from those with two images or more, for a single image makes no genuine pair.
@@ -134,12 +78,12 @@ def hold_out(
     several = np.flatnonzero(counts >= 2)
     chosen = _choose_people(dataset.name, several, len(dataset.names), people, seed)
     rest = np.setdiff1d(np.arange(len(dataset.names)), chosen)
-    apart = PeopleSubset(dataset, chosen)
+    apart = Subset.of_people(dataset, chosen)
     name = f"{dataset.name}_holdout"
     try:
         if pairs is None:
             pairs = _available(apart.labels, folds or 1, seed)
-        return PeopleSubset(dataset, rest), DrawnPairs(apart, pairs, folds, seed, name)
+        return Subset.of_people(dataset, rest), DrawnPairs(apart, pairs, folds, seed, name)
     except UserError as error:
         raise UserError(f"holdout of {dataset.name}: {error}; or train without: data.val=[]") from None
 

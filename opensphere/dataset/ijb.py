@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from opensphere.dataset.annotation import ImageFiles, Lines, Texts, split
-from opensphere.dataset.image_set import ImageSet, check_folder, decode, parse_metrics, read_bytes
+from opensphere.dataset.annotation import Lines, Texts, split
+from opensphere.dataset.image_set import ImageSet, decode, parse_metrics
+from opensphere.dataset.reader.files import FileReader, check_folder
 from opensphere.error import UserError
 from opensphere.geometry import align
 
@@ -83,10 +84,10 @@ class IJBDataset(ImageSet):
                 f"{os.fspath(meta_dir)}: 1:N needs galleries and one list of probes, but there is {found}; "
                 f"give gallery_paths and probe_path"
             )
-        self._lines = Lines(landmark_path, _LANDMARKS)
-        paths, numbers = _read_landmarks(self._lines)
-        self.files = ImageFiles(folder, paths, self._lines)
-        self.files.check_first()
+        lines = Lines(landmark_path, _LANDMARKS)
+        paths, numbers = _read_landmarks(lines)
+        self.reader = FileReader(folder, paths, lines)
+        self.reader.check_first()
         self.points = numbers[:, :10].reshape(-1, 5, 2)
         self.faceness = numbers[:, 10].copy()
         ids, self.media = _read_templates(template_path, paths, landmark_path)
@@ -98,19 +99,12 @@ class IJBDataset(ImageSet):
             self.gallery, self.probe = self._read_enrolment(galleries), self._read_enrolment(probes)
             _check_persons(probes[0], self.probe, self.gallery)
 
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def path(self, index: int) -> str:
-        """The path of image `index` as the list has it."""
-        return self.files.paths[index]
-
     def read(self, index: int) -> np.ndarray:
-        path = self.files.full_path(index)
+        image = decode(self.reader.data(index), self.reader.where(index))
         try:
-            return align(decode(read_bytes(path), path), self.points[index], self.image_size)
+            return align(image, self.points[index], self.image_size)
         except UserError as error:
-            raise UserError(f"{self._lines.where(index)}: {error}") from None
+            raise UserError(f"{self.reader.where(index)}: {error}") from None
 
     def _read_pairs(self, path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         pairs, is_same, first = [], [], 0

@@ -1,7 +1,7 @@
 """What every set of images is, and how the bytes of an image file become pixels."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from opensphere.dataset.reader.reader import Progress, Reader
 from opensphere.error import UserError
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-
-
-Progress = Callable[[int, int], None]  # called with the number done and the number in all
 
 
 class ImageSet(Dataset):
@@ -25,22 +23,36 @@ class ImageSet(Dataset):
     Attributes:
         name: for tables and file names.
         image_size: (height, width) of every image that the set gives.
-        in_memory: each image is read once and kept (height x width x 3 bytes each); worker processes would only cost
-            time then.
+        in_memory: each image is read once and kept (height x width x 3 bytes each).
+        reader: where stored images come from; sets that make theirs otherwise have none.
+        crop: the part of each stored image to keep, as `decode`.
     """
 
-    def __init__(self, name: str, image_size: int | Sequence[int] = 112, in_memory: bool = False):
+    reader: Reader
+
+    def __init__(
+        self,
+        name: str,
+        image_size: int | Sequence[int] = 112,
+        in_memory: bool = False,
+        crop: Sequence[int] | None = None,
+    ):
         self.name = str(name)
         self.image_size = parse_size(image_size)
         self.in_memory = in_memory
+        self.crop = parse_crop(crop)
         self._pixels: Tensor | None = None
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        return len(self.reader)
+
+    def path(self, index: int) -> str:
+        """The path of image `index`, as its list or archive has it."""
+        return self.reader.path(index)
 
     def read(self, index: int) -> np.ndarray:
         """Image `index`: (height, width, 3) uint8 RGB, contiguous. Raises UserError naming file and line."""
-        raise NotImplementedError
+        return decode(self.reader.data(index), self.reader.where(index), self.image_size, self.crop)
 
     def load(self, progress: Progress | None = None) -> Tensor:
         """All images, (N, height, width, 3) uint8, to be read only. The first call reads them, on all cores.
@@ -91,26 +103,6 @@ def parse_metrics(metrics: str | Sequence[str] | None) -> list[str]:
     return names
 
 
-def check_folder(data_dir: str | os.PathLike) -> str:
-    """The folder of a set's images as text. Raises UserError where there is no such folder."""
-    folder = os.fspath(data_dir)
-    if not os.path.isdir(folder):
-        raise UserError(f"{folder}: there is no such folder; set data_dir to the folder that holds the images")
-    return folder
-
-
-def read_bytes(path: str) -> bytes:
-    """The content of a file. Raises UserError naming it."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        raise UserError(f"{path}: the file does not exist; check data_dir and the list") from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path}: cannot be read: {reason}") from None
-
-
 Crop = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the image file; right and bottom are outside
 
 
@@ -146,7 +138,7 @@ def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None, c
     if _cut_short(data):
         raise UserError(f"{where}: the image is cut short; download or extract it again")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:  # e.g. more pixels than OpenCV is willing to allocate
         image = None
     if image is None:
@@ -164,7 +156,7 @@ def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None, c
         height, width = image_size
         fewer = height * width < image.shape[0] * image.shape[1]
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if fewer else cv2.INTER_LINEAR)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.ascontiguousarray(image)
 
 
 def _cut_short(data: bytes) -> bool:

@@ -3,11 +3,9 @@
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
-from opensphere.dataset.annotation import ImageFiles, Lines, Texts, find_images
-from opensphere.dataset.image_set import ImageSet, check_folder
-from opensphere.error import UserError
+from opensphere.dataset.annotation import Lines, Texts
+from opensphere.dataset.image_set import ImageSet
+from opensphere.dataset.reader import FileReader, open_reader
 
 
 class ItemDataset(ImageSet):
@@ -15,9 +13,9 @@ class ItemDataset(ImageSet):
 
     Args:
         name: for tables and file names.
-        data_dir: the folder that paths are relative to.
-        ann_path: the list, of which the first field of each line is read; None: all images below data_dir, sorted.
-            In a line without a TAB the first field ends at the first space.
+        data_dir: the folder that paths are relative to; without a list, that or another place that `open_reader` takes.
+        ann_path: the list, of which the first field of each line is read; None: all images of data_dir. In a line
+            without a TAB the first field ends at the first space.
         image_size: side length, or [height, width].
         crop: [left, top, right, bottom], the part of each image to keep, in pixels of the file; null keeps all.
         test_mode: images are given as they are; kept for configs that say so.
@@ -35,28 +33,13 @@ class ItemDataset(ImageSet):
         crop: Sequence[int] | None = None,
         test_mode: bool = True,
     ):
-        super().__init__(name, image_size)
+        super().__init__(name, image_size, crop=crop)
         self.test_mode = test_mode
-        paths = Texts()
-        if ann_path is None:
-            for path in find_images(check_folder(data_dir)):
-                paths.add(os.fsencode(path))
-            if not len(paths):
-                raise UserError(f"{os.fspath(data_dir)}: no images found; set data_dir to a folder that holds some")
-            self.files = ImageFiles(data_dir, paths, crop=crop)
-        else:
-            lines = Lines(ann_path, ("path",), more=True)
+        if ann_path is not None:
+            paths, lines = Texts(), Lines(ann_path, ("path",), more=True)
             for fields in lines:
                 paths.add(fields[0])
-            self.files = ImageFiles(data_dir, paths, lines, crop=crop)
-            self.files.check_first()
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def path(self, index: int) -> str:
-        """The path of image `index` as the list has it, or relative to data_dir."""
-        return self.files.paths[index]
-
-    def read(self, index: int) -> np.ndarray:
-        return self.files.read(index, self.image_size)
+            self.reader = FileReader(data_dir, paths, lines)
+            self.reader.check_first()
+        else:
+            self.reader = open_reader(data_dir, people=False)

@@ -1,29 +1,34 @@
-"""Batches, and the processes that read them. Which images a batch holds is a sampler's matter."""
+"""Batches, and the threads that read them ahead. Which images a batch holds is a sampler's matter."""
 
 import os
-import signal
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
 
+from opensphere.dataset.broken import Broken
 from opensphere.dataset.groups import GroupBatches
 from opensphere.dataset.image_set import ImageSet
-from opensphere.dataset.sampler import GlobalBatches, SuccessiveBatches
+from opensphere.dataset.sampler import BalancedBatches, GlobalBatches, Plan, SuccessiveBatches
 from opensphere.error import UserError
 
 TrainSampler = GlobalBatches | GroupBatches
+Change = Callable[[np.ndarray, int, int, int], np.ndarray]
+_AHEAD = 3  # batches that are read while one is used
+_TASK = 8  # images that a thread takes at a time
 
 
 class Batches:
-    """The batches of a set, read ahead by worker processes: (images (B, H, W, 3) uint8, index (B,) int64) each.
+    """The batches of a set, read ahead by threads: (images (B, H, W, 3) uint8, index (B,) int64) each.
 
-    What can go wrong in a worker reaches the caller as the UserError that it was. The workers live as long as an
-    iteration, which in training is the whole run, and end with it, however it ends.
+    Threads and not processes: decoders release the interpreter's lock, each image is written to its place in the batch,
+    and nothing is copied from one process to another. They live as long as an iteration, which in training is the whole
+    run, and end with it, however it ends.
 
     Attributes:
         sampler: says which images make a batch.
@@ -37,91 +42,116 @@ class Batches:
         pin_memory: bool = False,
     ):
         if num_workers < 0:
-            raise UserError(f"num_workers: {num_workers} is not a number of processes")
+            raise UserError(f"num_workers: {num_workers} is not a number of threads")
+        self.dataset = dataset
         self.sampler = sampler
-        workers = 0 if dataset.in_memory else min(num_workers, len(sampler), os.cpu_count() or 1)
-        self._loader = DataLoader(
-            _Guarded(dataset),
-            batch_sampler=sampler,
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            pin_memory=pin_memory and torch.cuda.is_available(),
-            worker_init_fn=single_thread,
-            generator=torch.Generator(),  # of its own: the global one belongs to the model
-        )
+        self._workers = 0 if dataset.in_memory else min(num_workers, os.cpu_count() or 1)
+        self._pinned = pin_memory and torch.cuda.is_available()
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in start_workers(self._loader):
-            if isinstance(batch, UserError):
-                raise UserError(str(batch))
-            images, index = batch
-            yield images, index
+        if not self._workers:
+            for number, indices in enumerate(self.sampler):
+                batch = _Batch(self, number, indices)
+                batch.fill(0, len(indices))
+                yield batch.images, batch.index
+            return
+        with ThreadPoolExecutor(self._workers, "reader") as pool:
+            waiting: deque[_Batch] = deque()
+            try:
+                coming = enumerate(self.sampler)
+                waiting.extend(self._begin(pool, *each) for each in islice(coming, 1 + _AHEAD))
+                while waiting:
+                    batch = waiting.popleft()
+                    for task in batch.tasks:
+                        task.result()
+                    waiting.extend(self._begin(pool, *each) for each in islice(coming, 1))
+                    yield batch.images, batch.index
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _begin(self, pool: ThreadPoolExecutor, number: int, indices: Sequence[int]) -> "_Batch":
+        batch = _Batch(self, number, indices, self._pinned)
+        for first in range(0, len(indices), _TASK):
+            batch.tasks.append(pool.submit(batch.fill, first, first + _TASK))
+        return batch
+
+    def read(self, number: int, index: int) -> tuple[np.ndarray, int]:
+        """Image `index` for batch `number`, counted from the first of this iteration, and the index that it has."""
+        return self.dataset[index][0].numpy(), index
+
+
+class _Batch:
+    """A batch on its way: threads fill its places."""
+
+    def __init__(self, batches: Batches, number: int, indices: Sequence[int], pinned: bool = False):
+        self.read, self.number = batches.read, number
+        self.images = torch.empty(len(indices), *batches.dataset.image_size, 3, dtype=torch.uint8, pin_memory=pinned)
+        self._index = np.array(indices, np.int64)
+        self.index = torch.from_numpy(self._index)
+        self.tasks: list[Future] = []
+        self._pixels = self.images.numpy()  # numpy may be written from any thread, also where nothing is differentiated
+
+    def fill(self, first: int, last: int) -> None:
+        for place, index in enumerate(self._index[first:last].tolist(), first):
+            self._pixels[place], self._index[place] = self.read(self.number, index)
 
 
 class TrainBatches(Batches):
     """`Batches` of training.
 
+    Args:
+        sampler: as `train_sampler` makes it.
+        max_broken: the share of the set's images that may be broken; others take their place, as `Broken` says.
+        change: what happens to each image before it joins its batch: from image (H, W, 3), index, seed and the
+            sampler's `round` to an image.
+
     Attributes:
-        steps_per_epoch: steps that see the set once, or every person once where batches are groups.
+        broken: tells which images could not be read.
     """
 
-    def __init__(self, dataset: ImageSet, sampler: TrainSampler, num_workers: int, pin_memory: bool):
+    def __init__(
+        self,
+        dataset: ImageSet,
+        sampler: TrainSampler,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        max_broken: float = 0.0,
+        change: Change | None = None,
+    ):
         super().__init__(dataset, sampler, num_workers, pin_memory)
         self.steps_per_epoch = sampler.steps_per_epoch
+        self.round = sampler.round
+        self.broken = Broken(dataset, max_broken)
+        self._change, self._plan = change, sampler.plan
+
+    def read(self, number: int, index: int) -> tuple[np.ndarray, int]:
+        image, index = self.broken.read(index)
+        if self._change:
+            image = self._change(image, index, self._plan.seed, self.round(self._plan.start_step + number))
+        return image, index
 
 
-def train_sampler(
-    dataset: Any,
-    batch_size: int,
-    shuffle: bool = True,
-    drop_last: bool = True,
-    seed: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-    start_step: int = 0,
-    stop_step: int | None = None,
-    images_per_person: int | None = None,
-) -> TrainSampler:
-    """Which images of a set this rank takes at each step. Arguments and errors as `GlobalBatches`.
+def train_sampler(dataset: Any, plan: Plan, images_per_person: int | None = None, balance: float = 0.0) -> TrainSampler:
+    """Which images of a set a rank takes at each step.
 
     Args:
+        plan: the size and the order of batches, and the rank's part of them.
         images_per_person: how many images of each person a batch holds, as `GroupBatches`; None: as they come.
-    """
-    plan = (batch_size, shuffle, drop_last, seed, rank, world_size, start_step, stop_step)
-    if images_per_person is None:
-        return GlobalBatches(len(dataset), *plan)
-    return GroupBatches(dataset.labels, images_per_person, *plan)
-
-
-def train_loader(
-    dataset: ImageSet,
-    batch_size: int,
-    shuffle: bool = True,
-    drop_last: bool = True,
-    seed: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-    num_workers: int = 0,
-    pin_memory: bool = False,
-    start_step: int = 0,
-    stop_step: int | None = None,
-    images_per_person: int | None = None,
-) -> TrainBatches:
-    """This rank's batches from `start_step` up to, not including, `stop_step`. Arguments as of `train_sampler`.
-
-    Args:
-        num_workers: processes that read; no number changes what is read. A set in memory is read without.
-        pin_memory: for faster copies to a GPU; without one it does nothing.
+        balance: how far people are made equally frequent, as `BalancedBatches`.
 
     Raises:
-        UserError: as `train_sampler`; while iterating, as the set's `read`.
+        UserError: as the samplers, or both are asked for.
     """
-    plan = (batch_size, shuffle, drop_last, seed, rank, world_size, start_step, stop_step)
-    sampler = train_sampler(dataset, *plan, images_per_person=images_per_person)
-    return TrainBatches(dataset, sampler, num_workers, pin_memory)
+    if images_per_person is None:
+        return BalancedBatches(dataset.labels, balance, plan) if balance else GlobalBatches(len(dataset), plan)
+    if balance:
+        raise UserError(
+            "balance: batches of images_per_person see every person equally often already; set one of the two"
+        )
+    return GroupBatches(dataset.labels, images_per_person, plan)
 
 
 def test_loader(
@@ -137,45 +167,3 @@ def test_loader(
 
 
 test_loader.__test__ = False  # type: ignore[attr-defined]  # no test, though pytest collects by name
-
-
-class _Guarded(Dataset):
-    """Gives whole batches, and a UserError as a value: raised in a worker it would arrive as text with a traceback."""
-
-    def __init__(self, dataset: ImageSet):
-        self.dataset = dataset
-
-    def __getitems__(self, indices: list[int]) -> list[Tensor] | UserError:
-        try:
-            return default_collate(self.dataset.__getitems__(indices))  # in a worker, into shared memory
-        except UserError as error:
-            return error
-
-
-def _as_it_is(batch: list[Tensor] | UserError) -> list[Tensor] | UserError:
-    return batch
-
-
-def start_workers(loader: DataLoader) -> Iterator[Any]:
-    """The loader's iterator, whose making starts its workers; their `worker_init_fn` should be `single_thread`.
-
-    A worker is a fork of this process, and OpenCV's threads do not survive a fork: to change their number, or to
-    use them, waits forever. So there are none at that moment.
-    """
-    threads = cv2.getNumThreads()
-    if loader.num_workers:
-        cv2.setNumThreads(1)
-    try:
-        return iter(loader)
-    finally:
-        if loader.num_workers:
-            cv2.setNumThreads(threads)
-
-
-def single_thread(worker: int) -> None:
-    """Set OpenCV and signals up in a worker process, whose number does not matter."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which ends its workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if cv2.getNumThreads() != 1:  # a worker that is no fork
-        cv2.setNumThreads(1)  # the processes are the parallelism
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be read is told by a UserError

@@ -1,28 +1,30 @@
 """Pairs of images: the same person or two?"""
 
 import os
-from array import array
 from collections.abc import Sequence
 
 import numpy as np
 
-from opensphere.dataset.annotation import ImageFiles, Lines, Texts
 from opensphere.dataset.image_set import ImageSet, parse_metrics
+from opensphere.dataset.pair_list import read_pairs
+from opensphere.dataset.reader.files import FileReader
+from opensphere.dataset.reader.pickled import PickledPairs
 from opensphere.error import UserError
 
 
 class PairDataset(ImageSet):
-    """Pairs of images from a list of `label path path` a line; label 1: the same person, 0: two people.
+    """Pairs of images, of one person or of two.
 
     The set's images are the unique ones of the list, in the order in which they first appear.
 
     Args:
         name: for tables and file names.
-        data_dir: the folder that paths are relative to.
-        ann_path: the list.
+        data_dir: the folder that paths are relative to; without a list, a `.bin` file of InsightFace.
+        ann_path: a list of `label path path` a line (label 1: the same person, 0: two people), LFW's `pairs.txt`, or
+            the folder Protocol/Split/FF or FP of CFP.
         metrics: names of what to report; all that the set allows if not given.
-        folds: a number of folds of successive pairs; None for no folds; "auto" for ten folds if the list looks made
-            for them (see `find_folds`).
+        folds: a number of folds of successive pairs; None for no folds; "auto" for those of the list, or ten if it
+            looks made for them (see `find_folds`).
         image_size: side length, or [height, width].
         crop: [left, top, right, bottom], the part of each image to keep, in pixels of the file; null keeps all.
         test_mode: images are given as they are; kept for configs that say so.
@@ -41,7 +43,7 @@ class PairDataset(ImageSet):
         self,
         name: str,
         data_dir: str | os.PathLike,
-        ann_path: str | os.PathLike,
+        ann_path: str | os.PathLike | None = None,
         metrics: str | Sequence[str] | None = None,
         folds: str | int | None = "auto",
         image_size: int | Sequence[int] = 112,
@@ -49,41 +51,24 @@ class PairDataset(ImageSet):
         test_mode: bool = True,
         in_memory: bool = False,
     ):
-        super().__init__(name, image_size, in_memory)
+        super().__init__(name, image_size, in_memory, crop)
         self.test_mode = test_mode
         self.metrics = parse_metrics(metrics)
-        lines = Lines(ann_path, ("label", "path", "path"))
-        paths = Texts()
-        indices: dict[bytes, int] = {}
-        first_item = array("q")  # the pair in which an image first appears
-        is_same = bytearray()
-        pairs = array("q")
-        for label, *sides in lines:
-            if label not in (b"0", b"1"):
-                where = lines.where(len(is_same))
-                raise UserError(f"{where}: label {label.decode()!r}; it should be 1 (same person) or 0 (two people)")
-            for path in sides:
-                index = indices.setdefault(path, len(indices))
-                if index == len(paths):
-                    paths.add(path)
-                    first_item.append(len(is_same))
-                pairs.append(index)
-            is_same.append(label == b"1")
-        self.files = ImageFiles(data_dir, paths, lines, np.frombuffer(first_item, np.int64), crop)
-        self.files.check_all()
-        self.pairs = np.frombuffer(pairs, np.int64).reshape(-1, 2).copy()
-        self.is_same = np.frombuffer(is_same, bool).copy()
-        self.folds = parse_folds(folds, self.is_same)
+        own_folds = None
+        if ann_path is None:
+            self.reader = self._open_bin(os.fspath(data_dir))
+            self.pairs, self.is_same = self.reader.pairs, self.reader.is_same
+        else:
+            found = read_pairs(ann_path, data_dir)
+            self.reader = FileReader(data_dir, found.paths, found)
+            self.pairs, self.is_same, own_folds = found.pairs, found.is_same, found.folds
+        self.folds = own_folds if folds == "auto" and own_folds is not None else parse_folds(folds, self.is_same)
 
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def path(self, index: int) -> str:
-        """The path of image `index` as the list has it."""
-        return self.files.paths[index]
-
-    def read(self, index: int) -> np.ndarray:
-        return self.files.read(index, self.image_size)
+    @staticmethod
+    def _open_bin(path: str) -> PickledPairs:
+        if os.path.isdir(path) or not path.lower().endswith(".bin"):
+            raise UserError(f"{path}: ann_path should name the list of pairs; only a .bin file has its own")
+        return PickledPairs(path)
 
 
 def parse_folds(folds: str | int | None, is_same: np.ndarray) -> np.ndarray | None:

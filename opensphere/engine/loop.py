@@ -12,7 +12,8 @@ import torch
 
 from opensphere import collective
 from opensphere.dataset.augment import Augment
-from opensphere.dataset.loader import TrainBatches, train_loader
+from opensphere.dataset.loader import TrainBatches, train_sampler
+from opensphere.dataset.sampler import Plan
 from opensphere.engine import checkpoint
 from opensphere.engine.record import Record
 from opensphere.engine.run import Run, train_step
@@ -22,7 +23,7 @@ from opensphere.error import UserError
 Validate = Callable[[Run], dict[str, dict[str, float]]]
 
 
-def batches_of(run: Run, dataset: Any, loader: DataLoader, project: Project) -> TrainBatches:
+def batches_of(run: Run, dataset: Any, loader: DataLoader, augment: Augment, project: Project) -> TrainBatches:
     """The batches of this rank from the next update to the last.
 
     Raises:
@@ -30,19 +31,15 @@ def batches_of(run: Run, dataset: Any, loader: DataLoader, project: Project) -> 
     """
     if run.step > project.max_iters:  # type: ignore[operator]
         raise UserError(f"project.max_iters is {project.max_iters}, but the run has {run.step} updates already")
-    return train_loader(
+    rank, size = run.world.rank, run.world.size
+    plan = Plan(loader.batch_size, loader.shuffle, loader.drop_last, run.seed, rank, size, run.step, project.max_iters)
+    return TrainBatches(
         dataset,
-        batch_size=loader.batch_size,
-        shuffle=loader.shuffle,
-        drop_last=loader.drop_last,
-        seed=run.seed,
-        rank=run.world.rank,
-        world_size=run.world.size,
-        num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory and run.world.device.type == "cuda",
-        start_step=run.step,
-        stop_step=project.max_iters,
-        images_per_person=loader.images_per_person,
+        train_sampler(dataset, plan, loader.images_per_person, loader.balance),
+        loader.num_workers,
+        loader.pin_memory and run.world.device.type == "cuda",
+        loader.max_broken,
+        augment.on_read,
     )
 
 
@@ -90,16 +87,16 @@ def train(
                 return True
             torch.manual_seed(_step_seed(run))  # dropout depends on (seed, step, rank), not on what ran before
             images, index = _next(batches, run, folder, record)
-            batch = augment(
-                images.to(run.world.device, non_blocking=True), index, run.seed, run.step // stream.steps_per_epoch
-            )
+            record.tell(stream.broken.news)
+            batch = augment(images.to(run.world.device, non_blocking=True), index, run.seed, stream.round(run.step))
             record.step(train_step(run, batch, labels[index]))
 
 
 def _next(batches: Iterator, run: Run, folder: Path, record: Record) -> tuple[torch.Tensor, torch.Tensor]:
-    """The next batch; where an image cannot be read, what was learnt so far is saved before the run ends."""
+    """The next batch; where too many images cannot be read, what was learnt is saved before the run ends."""
     try:
-        return next(batches)
+        with record.wait():
+            return next(batches)
     except UserError:
         if run.world.size == 1 and run.step:  # others wait in their step, and cannot bring their part
             record.flush()

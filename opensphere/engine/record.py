@@ -18,6 +18,8 @@ from opensphere.engine.run import StepResult
 from opensphere.engine.settings import Project
 from opensphere.error import UserError
 
+_WAITING = 0.2  # a share of the time that is worth a word
+
 
 class Record:
     """The record of one training; ranks other than the first keep none, but watch the loss all the same.
@@ -53,6 +55,7 @@ class Record:
         self.next = start
         self.since, self.seconds = time.perf_counter(), 0.0  # when the clock was started, and what it had before
         self.total_seconds = 0.0
+        self.waited, self.told_of_waiting = 0.0, False
         self.files: dict[str, TextIO] = {}
         self.events: Any = None
         self.bar: Progress | None = None
@@ -88,8 +91,10 @@ class Record:
         Raises:
             UserError: a loss was not finite; says at which update and under which learning rate.
         """
+        began = time.perf_counter()
         rows = [(index, _numbers(result)) for index, result in self.waiting]
         self.waiting = []
+        self.waited -= time.perf_counter() - began  # what a GPU had left to do then, it did not wait for before
         for index, row in rows:
             self._write(self.train_log, f"[DEBUG] {_stamp()}, Iter: {index}, {_spell(row)}")
             self.unreported.append(row)
@@ -108,12 +113,14 @@ class Record:
         self.seconds += now - self.since
         self.total_seconds += self.seconds
         rate = len(rows) * self.batch_size / max(self.seconds, 1e-9)
-        self.since, self.seconds = now, 0.0
+        waiting = max(0.0, self.waited) / max(self.seconds, 1e-9)
+        self.since, self.seconds, self.waited = now, 0.0, 0.0
         index = self.next - 1
         mean = {key: _mean([row[key] for row in rows]) for key in rows[0]}
         line = f"{_stamp()}, Iter: {index}, {_spell(mean)}"
         self._write(self.train_log, f"[INFO] {line}")
-        self._line({"kind": "train", "iter": index, **mean, "images_per_second": round(rate, 1)})
+        speed = {"images_per_second": round(rate, 1), "waiting": round(waiting, 3)}
+        self._line({"kind": "train", "iter": index, **mean, **speed})
         if self.bar:
             self.bar.update(self.main_task, rate=f"{rate:,.0f} images/s", loss=f"loss {mean['Loss']:.4f}")
             self.say(line)
@@ -124,6 +131,12 @@ class Record:
             self._write(self.train_log, f"[WARNING] {_stamp()}, Iter: {index}, {text}")
             self._line({"kind": "warning", "iter": index, "about": about, "text": text})
             self.say(f"warning: {text}")
+        if waiting > _WAITING and not self.told_of_waiting:
+            self.note(
+                f"{waiting:.0%} of the time went into waiting for images: more threads (dataloader.num_workers), "
+                "in_memory: true, or a faster disk would help"
+            )
+        self.told_of_waiting = waiting > _WAITING
 
     def _require_finite(self, index: int, row: dict[str, float]) -> None:
         # Under fp16 the scaler meets overflowing gradients as a matter of course, and skips their update.
@@ -159,6 +172,13 @@ class Record:
             self.since = time.perf_counter()
 
     @contextmanager
+    def wait(self) -> Iterator[None]:
+        """While the run has no images to go on with."""
+        began = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - began
+
+    @contextmanager
     def task(self, title: str, total: int) -> Iterator[Callable[[int], None] | None]:
         """A second bar while it lasts, as for a validation; gives the function that advances it, or None."""
         if self.bar is None:
@@ -179,6 +199,11 @@ class Record:
         """A line in train.log and on the screen."""
         self._write(self.train_log, f"[INFO] {_stamp()}, {text}")
         self.say(text)
+
+    def tell(self, news: list[str]) -> None:
+        """Note what others have to tell, and take it from them."""
+        while news:
+            self.note(f"warning: {news.pop(0)}")
 
     def close(self) -> None:
         """Stop the bar and close the files."""

@@ -85,7 +85,11 @@ class DataLoader:
     Attributes:
         images_per_person: in training, how many images of each person a batch holds, for losses on pairs; None: as
             they come.
-        num_workers: decoding processes per rank, at most one a core; the result does not depend on it.
+        balance: in training, how far people are made equally frequent: 0 as their images are, 1 all alike; a person
+            with n images comes in proportion to n^(1 - balance).
+        num_workers: threads that read and decode, at most one a core; the result does not depend on it.
+        max_broken: the share of the training images that may be impossible to read; another image of the same person
+            takes the place of each.
     """
 
     type: Literal["DataLoader"] = "DataLoader"
@@ -95,6 +99,49 @@ class DataLoader:
     num_workers: int = 8
     pin_memory: bool = False
     images_per_person: int | None = None
+    balance: float = 0.0
+    max_broken: float = 0.01
+
+
+@dataclass
+class Subset:
+    """`data.train.subset`: which people and images are trained on, after people were held out.
+
+    Attributes:
+        min_images: leave people with fewer out.
+        people: draw so many of the others; None: all.
+        max_images: draw so many images of each; None: all.
+        seed: of the drawing; with one seed, less is part of more.
+    """
+
+    min_images: int = 1
+    people: int | None = None
+    max_images: int | None = None
+    seed: int = 0
+
+
+@dataclass
+class Corruption:
+    """`data.train.corruption`: damage done to the training set on purpose, after all else was chosen.
+
+    Attributes:
+        noise: wrong labels: `uniform`, drawn from all people, as the SphereFace2 paper does; `lookalike`, of a person
+            who looks alike.
+        share: of the labels, in 0..1.
+        centers: for `lookalike`, a .npy file with a row for each person of the whole set, in the order of their names:
+            the mean feature, as `opensphere data check --model` writes it.
+        neighbours: how many people count as looking alike.
+        exponent: a long tail: person k of those with most images keeps a share of (k + 1)^-exponent of the largest
+            number; None: everybody keeps all.
+        seed: of all that is drawn.
+    """
+
+    noise: Literal["uniform", "lookalike"] = "uniform"
+    share: float = 0.0
+    centers: str | None = None
+    neighbours: int = 5
+    exponent: float | None = None
+    seed: int = 0
 
 
 @dataclass

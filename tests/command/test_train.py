@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from opensphere.command.main import run_command
-from opensphere.dataset.sampler import GlobalBatches
+from opensphere.dataset.sampler import GlobalBatches, Plan
 from tests.material import only_run, tiny_config, write_config, write_pairs, write_people, write_test_config
 
 
@@ -430,7 +430,7 @@ class TestRefusals:
     def test_what_was_learnt_is_saved_before_a_broken_image_ends_the_run(
         self, folder: Path, capsys: pytest.CaptureFixture
     ) -> None:
-        order = GlobalBatches(48, 4, seed=0).order(0)
+        order = GlobalBatches(48, Plan(4, seed=0)).order(0)
         line = (folder / "list.txt").read_text().splitlines()[order[22]]  # of the sixth batch
         (folder / "images" / line.split()[0]).write_bytes(b"no image")
         assert line.split()[0] in refused(

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opensphere.dataset.annotation import ImageFiles, Lines, Texts, find_images, split, write_list
+from opensphere.dataset.annotation import Lines, Texts, find_images, split, write_list
 from opensphere.error import UserError
-from tests.dataset.pictures import picture, save
+from tests.dataset.pictures import save
 
 PAIR = ("path", "name")
 
@@ -110,18 +110,6 @@ def test_texts_are_a_sequence(texts):
         assert packed[-1] == texts[-1] and packed[np.int64(0)] == texts[0]
     with pytest.raises(IndexError):
         packed[len(texts)]
-
-
-def test_errors_of_images_name_line_and_file(tmp_path):
-    save(tmp_path / "a.png", 1)
-    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-20])
-    lines = Lines(write(tmp_path / "l.txt", b"a.png\n\ncut.png\ngone.png\n"), ("path",))
-    files = ImageFiles(tmp_path, Texts(row[0].decode() for row in lines), lines)
-    np.testing.assert_array_equal(files.read(0, (24, 24)), picture(1))
-    with pytest.raises(UserError, match=rf"l\.txt:3: {tmp_path}/cut\.png: the image is cut short"):
-        files.read(1, (24, 24))
-    with pytest.raises(UserError, match=rf"l\.txt:4: {tmp_path}/gone\.png: the file does not exist"):
-        files.read(2, (24, 24))
 
 
 def test_find_images(tmp_path):

@@ -1,3 +1,4 @@
+import hashlib
 import inspect
 import math
 
@@ -5,152 +6,93 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opensphere.dataset.augment import Augment, normalise, uniform
+from opensphere.config.schema import arguments
+from opensphere.dataset.augment import Augment, normalise
 from opensphere.error import UserError
+from tests.dataset.augment_slow import EPOCH, SEED, drawn, signed, slow
 from tests.dataset.pictures import picture
 
-EVERYTHING = dict(
+OFF = dict(mirror=0.0)
+COLOURS = dict(brightness=0.3, contrast=0.4, saturation=0.6, gamma=0.5)
+MOVES = dict(shift=0.1, scale=0.2, rotate=20)
+# What each setting is tried with, the others being off.
+EACH = {
+    "mirror": dict(mirror=0.5),
+    "geometry": dict(geometry=0.5) | MOVES,
+    **{name: {name: value} for name, value in MOVES.items()},
+    "crop": dict(crop=0.5),
+    "crop_area": dict(crop=0.5, crop_area=(0.05, 0.3)),
+    "colour": dict(colour=0.5) | COLOURS,
+    **{name: {name: value} for name, value in COLOURS.items()},
+    "grey": dict(grey=0.2),
+    "blur": dict(blur=0.5),
+    "blur_sigma": dict(blur=0.5, blur_sigma=(1.0, 6.0)),
+    "low_resolution": dict(low_resolution=0.5),
+    "low_resolution_side": dict(low_resolution=0.5, low_resolution_side=(0.1, 1.0)),
+    "low_resolution_filter": dict(low_resolution=0.5, low_resolution_filter="any"),
+    "erase": dict(erase=0.5),
+    "erase_area": dict(erase=0.5, erase_area=(0.3, 0.9)),
+}
+# all that there was when the hashes below were taken
+ONCE = dict(
     mirror=0.5, shift=0.1, scale=0.2, rotate=20, brightness=0.3, contrast=0.4, saturation=0.6, grey=0.2,
     blur=0.5, low_resolution=0.5, erase=0.5,
 )  # fmt: skip
-PROBABILITIES = ("mirror", "grey", "blur", "low_resolution", "erase")
-OFF = dict.fromkeys(EVERYTHING, 0.0)
-SEED, EPOCH = 7, 3
+EVERYTHING = ONCE | dict(
+    geometry=0.7, crop=0.3, colour=0.8, gamma=0.5, blur_sigma=(0.3, 3.0), low_resolution_side=(0.2, 1.0),
+    low_resolution_filter="any", erase_area=(0.05, 0.3),
+)  # fmt: skip
+PROBABILITIES = ("mirror", "crop", "grey", "blur", "low_resolution", "erase")
+# SHA-256 of the results for `ONCE` and each of its settings alone, when there were no others: they stay what they were.
+HASHES = {
+    "default": "5bdc9f1fcd1f21cc", "all": "840783b22cd75e6d", "mirror": "5bdc9f1fcd1f21cc", "shift": "06ee6cf2c506ab5c",
+    "scale": "b4ef004e8529e21e", "rotate": "44fe2587e2d67801", "brightness": "a26efcefa2f28c4d",
+    "contrast": "0a89c796aa3fb620", "saturation": "08aae5f8b83acc34", "grey": "c0043b11cc982fa3",
+    "blur": "a63b16d3751fa026", "low_resolution": "e10f7141da6d7cf2", "erase": "c4000d699e2de557",
+}  # fmt: skip
 
 
 def batch(count=24, height=32, width=28):
     return torch.from_numpy(np.stack([picture(number, height, width) for number in range(count)]))
 
 
-def drawn(stream, index):
-    return float(uniform(SEED, EPOCH, np.array([index]), stream)[0])
-
-
-def signed(stream, index):
-    return 2 * drawn(stream, index) - 1
-
-
-# ---------------------------------------------------- the slow, obvious way, one image at a time in float64
-
-
-def slow(
-    image, index, mirror, shift, scale, rotate, brightness, contrast, saturation, grey, blur, low_resolution, erase
-):
-    """What `Augment` says it does, for one (H, W, 3) image; gives (3, H, W) in [-1, 1]."""
-    luma = np.array([0.299, 0.587, 0.114])
-    mean = float((image.astype(np.float64) @ luma).mean())
-    x = image.astype(np.float64)
-    if drawn("mirror", index) < mirror:
-        x = x[:, ::-1]
-    if shift or scale or rotate:
-        x = slow_geometry(x, index, shift, scale, rotate)
-    b, c = 1 + brightness * signed("brightness", index), 1 + contrast * signed("contrast", index)
-    s = 1 + saturation * signed("saturation", index)
-    if drawn("grey", index) < grey:
-        s = 0
-    x = x * b
-    x = (x - mean * b) * c + mean * b
-    own = (x @ luma)[..., None]
-    x = ((x - own) * s + own).clip(0, 255)
-    x = (x - 127.5) / 127.5
-    height, width = x.shape[:2]
-    if drawn("blur", index) < blur:
-        sigma = (0.3 + 1.2 * drawn("blur_sigma", index)) * height / 112
-        radius = max(1, round(2.5 * 1.5 * height / 112))
-        x = slow_blur(x, sigma, radius)
-    if drawn("low_resolution", index) < low_resolution:
-        factor = (2, 3, 4)[int(3 * drawn("factor", index))]
-        x = slow_low_resolution(x, round(height / factor), round(width / factor))
-    if drawn("erase", index) < erase:
-        area = 0.02 + 0.18 * drawn("erase_area", index)
-        ratio = 3 ** (signed("erase_ratio", index) / 2)
-        tall = min(height, max(1, round(height * math.sqrt(area) * ratio)))
-        wide = min(width, max(1, round(width * math.sqrt(area) / ratio)))
-        top = int(drawn("erase_y", index) * (height - tall + 1))
-        left = int(drawn("erase_x", index) * (width - wide + 1))
-        x = x.copy()
-        x[top : top + tall, left : left + wide] = 0
-    return x.transpose(2, 0, 1)
-
-
-def slow_geometry(x, index, shift, scale, rotate):
-    """Enlarge about the middle, turn clockwise as seen, then shift: each place looks up where it came from."""
-    height, width = x.shape[:2]
-    size = (1 + scale) ** signed("scale", index)
-    angle = math.radians(rotate * signed("rotate", index))
-    right, down = width * shift * signed("shift_x", index), height * shift * signed("shift_y", index)
-    result = np.empty_like(x)
-    for row in range(height):
-        for column in range(width):
-            u, v = column - (width - 1) / 2 - right, row - (height - 1) / 2 - down
-            u, v = (
-                (u * math.cos(angle) - v * math.sin(angle)) / size,
-                (u * math.sin(angle) + v * math.cos(angle)) / size,
-            )
-            result[row, column] = slow_look_up(x, v + (height - 1) / 2, u + (width - 1) / 2)
-    return result
-
-
-def slow_look_up(x, row, column):
-    row, column = min(max(row, 0), x.shape[0] - 1), min(max(column, 0), x.shape[1] - 1)
-    top, left = int(row), int(column)
-    bottom, right = min(top + 1, x.shape[0] - 1), min(left + 1, x.shape[1] - 1)
-    p, q = row - top, column - left
-    return (1 - p) * ((1 - q) * x[top, left] + q * x[top, right]) + p * (
-        (1 - q) * x[bottom, left] + q * x[bottom, right]
-    )
-
-
-def slow_blur(x, sigma, radius):
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    weights /= weights.sum()
-    for axis in (0, 1):
-        padded = np.pad(x, [(radius, radius) if a == axis else (0, 0) for a in range(3)], mode="edge")
-        x = sum(w * np.take(padded, np.arange(k, k + x.shape[axis]), axis) for k, w in enumerate(weights))
-    return x
-
-
-def slow_low_resolution(x, height, width):
-    small = np.empty((height, width, 3))
-    for row in range(height):
-        for column in range(width):
-            top, bottom = row * x.shape[0] // height, -(-(row + 1) * x.shape[0] // height)
-            left, right = column * x.shape[1] // width, -(-(column + 1) * x.shape[1] // width)
-            small[row, column] = x[top:bottom, left:right].mean(axis=(0, 1))
-    large = np.empty_like(x)
-    for row in range(x.shape[0]):
-        for column in range(x.shape[1]):
-            place = (row + 0.5) * height / x.shape[0] - 0.5, (column + 0.5) * width / x.shape[1] - 0.5
-            large[row, column] = slow_look_up(small, *place)
-    return large
-
-
-# ----------------------------------------------------------------------------------------------------- tests
-
-
-@pytest.mark.parametrize("only", [*EVERYTHING, "all"])
-def test_equals_the_slow_obvious_way(only):
-    settings = EVERYTHING if only == "all" else OFF | {only: EVERYTHING[only]}
+@pytest.mark.parametrize("name", [*EACH, "all"])
+def test_equals_the_slow_obvious_way(name):
+    asked = EVERYTHING if name == "all" else OFF | EACH[name]
     images = batch()
     index = np.arange(24) * 1000 + 5
-    found = Augment(**settings)(images, torch.from_numpy(index), SEED, EPOCH)
+    found = Augment(**asked)(images, torch.from_numpy(index), SEED, EPOCH)
     assert found.dtype == torch.float32 and found.shape == (24, 3, 32, 28)
-    expected = np.stack([slow(image, int(i), **settings) for image, i in zip(images.numpy(), index, strict=True)])
+    expected = np.stack([slow(image, int(i), asked) for image, i in zip(images.numpy(), index, strict=True)])
     # float32 positions are off by 1e-6 of the width, values then by that share of the step between pixels
-    np.testing.assert_allclose(
-        found.numpy(), expected, atol=2e-4 if only in ("shift", "scale", "rotate", "all") else 2e-6
-    )
+    atol = 2e-4 if any(asked.get(move) for move in MOVES) else 2e-6
+    if asked.keys() & {"low_resolution_side", "low_resolution_filter"}:
+        atol = 4e-3  # weights and values have 11 bits; a byte is a step of 8e-3
+    np.testing.assert_allclose(found.numpy(), expected, atol=atol)
     changed = np.abs(found.numpy() - normalise(images).numpy()).reshape(24, -1).max(axis=1) > 0.01
-    assert changed.any() and not (only in PROBABILITIES and changed.all())
+    assert changed.any() and not (name not in MOVES | COLOURS | {"all": 0} and changed.all())
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_what_there_was_stays_what_it_was(name):
+    """Streams of random numbers, formulas and the order of additions: trained runs and their configs depend on them."""
+    moved = name in (*MOVES, "low_resolution", "all")
+    if moved and torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        pytest.skip("PyTorch multiplies and adds at once with these instructions only")
+    numbers = np.arange(40 * 32 * 28 * 3, dtype=np.uint64)
+    images = (numbers * np.uint64(2654435761) >> np.uint64(13)).astype(np.uint8).reshape(40, 32, 28, 3)
+    asked = {} if name == "default" else ONCE if name == "all" else OFF | {name: ONCE[name]}
+    found = Augment(**asked)(torch.from_numpy(images), np.arange(40) * 1000 + 5, 7, 3)
+    assert hashlib.sha256(found.contiguous().numpy().tobytes()).hexdigest()[:16] == HASHES[name]
 
 
 def test_geometry_equals_warp_affine():
     images = batch(8, 48, 48)
-    settings = OFF | dict(shift=0.1, scale=0.2, rotate=30)
-    found = Augment(**settings)(images, np.arange(8), SEED, EPOCH)
+    asked = OFF | dict(shift=0.1, scale=0.2, rotate=30)
+    found = Augment(**asked)(images, np.arange(8), SEED, EPOCH)
     for index in range(8):
         size, angle = 1.2 ** signed("scale", index), 30 * signed("rotate", index)
         there = cv2.getRotationMatrix2D((23.5, 23.5), angle, size)
@@ -164,21 +106,34 @@ def test_geometry_equals_warp_affine():
         assert np.abs(found[index].numpy() - expected).mean() < 0.005
 
 
-@pytest.mark.parametrize("settings", [dict(mirror=0.5), EVERYTHING])
-def test_an_image_is_treated_alike_in_any_batch(settings):
-    augment = Augment(**settings)
+@pytest.mark.parametrize("asked", [dict(mirror=0.5), ONCE, EVERYTHING])
+def test_an_image_is_treated_alike_in_any_batch(asked):
+    augment = Augment(**asked)
     images, index = batch(70), np.arange(70)
     together = augment(images, index, SEED, EPOCH)
-    for number in (0, 31, 32, 69):
+    for number in (0, 3, 31, 32, 69):
         alone = augment(images[number : number + 1], index[number : number + 1], SEED, EPOCH)
         assert torch.equal(alone[0], together[number])
     order = np.random.default_rng(0).permutation(70)
     assert torch.equal(augment(images[order], order, SEED, EPOCH), together[order])
 
 
+@pytest.mark.slow
+def test_the_number_of_threads_does_not_matter():
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            results.append(Augment(**EVERYTHING)(batch(40, 33, 47), np.arange(40), SEED, EPOCH))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*results)
+
+
 def test_seed_epoch_and_index_matter():
     images = batch(1).expand(32, -1, -1, -1)
-    augment = Augment(**EVERYTHING)
+    augment = Augment(**ONCE)
     index = np.arange(32)
     first = augment(images, index, SEED, EPOCH)
     assert torch.equal(first, augment(images, index, SEED, EPOCH))
@@ -191,18 +146,45 @@ def test_seed_epoch_and_index_matter():
 def test_images_given_are_left_alone():
     images = batch()
     before = images.clone()
-    for settings in (OFF, dict(mirror=1.0), EVERYTHING):
-        Augment(**settings)(images, np.arange(24), SEED, EPOCH)
+    for asked in (OFF, dict(mirror=1.0), EVERYTHING, OFF | EACH["crop"], OFF | EACH["gamma"], OFF | EACH["colour"]):
+        Augment(**asked)(images, np.arange(24), SEED, EPOCH)
         assert torch.equal(images, before)
 
 
-def test_without_anything_it_only_normalises():
+# Nothing, every strength without a probability, and every probability that needs a strength.
+QUIET = [
+    OFF,
+    EVERYTHING | dict.fromkeys((*PROBABILITIES, "geometry", "colour"), 0.0),
+    OFF | dict(geometry=1.0, colour=1.0, crop_area=(0.1, 0.2), blur_sigma=(9.0, 9.0), erase_area=(1.0, 1.0)),
+]
+
+
+@pytest.mark.parametrize("asked", QUIET)
+def test_without_anything_it_only_normalises(asked):
     images = batch()
-    found = Augment(**OFF)(images, np.arange(24), SEED, EPOCH)
+    found = Augment(**asked)(images, np.arange(24), SEED, EPOCH)
     assert torch.equal(found, normalise(images))
     expected = (images.numpy().transpose(0, 3, 1, 2).astype(np.float32) - np.float32(127.5)) / np.float32(127.5)
     np.testing.assert_array_equal(found.numpy(), expected)
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("name", ["geometry", "colour", "crop", "blur_sigma", "low_resolution", "erase"])
+def test_images_that_nothing_happens_to_stay_as_they_are(name):
+    """To the last bit, beside others of the same batch that change."""
+    asked, stream = OFF | EACH[name], name.removesuffix("_sigma")
+    images = batch(40)
+    found = Augment(**asked)(images, np.arange(40), SEED, EPOCH)
+    same = (found == normalise(images)).flatten(1).all(dim=1)
+    chosen = [drawn(stream, index) < asked[stream] for index in range(40)]
+    assert same.tolist() == [not it for it in chosen] and 10 < sum(chosen) < 30
+
+
+def test_a_mirror_image_of_a_mirror_image_is_the_image():
+    images = batch()
+    found = Augment(mirror=1.0)(images, np.arange(24), SEED, EPOCH)
+    assert torch.equal(found, normalise(images).flip(3))
+    assert torch.equal(Augment(mirror=1.0)(images.flip(2), np.arange(24), SEED, EPOCH), normalise(images))
 
 
 def test_normalise_reaches_both_ends():
@@ -211,61 +193,73 @@ def test_normalise_reaches_both_ends():
 
 
 def test_shares_are_as_asked():
-    images = batch(1, 112, 4).expand(1000, -1, -1, -1)  # in lower images the least blur changes nothing
+    images = batch(1, 8, 8).expand(1000, -1, -1, -1)
     plain = normalise(images[:1])
-    for name in PROBABILITIES:
-        found = Augment(**OFF | {name: 0.3})(images, np.arange(1000), 0, 0)
+    asked: dict = {name: {name: 0.3} for name in PROBABILITIES}
+    asked["blur"]["blur_sigma"] = (9.0, 9.0)  # in so low an image less changes nothing
+    asked |= dict(geometry=dict(geometry=0.3, shift=0.1), colour=dict(colour=0.3, brightness=0.5))
+    for name, block in asked.items():
+        found = Augment(**OFF | block)(images, np.arange(1000), 0, 0)
         share = (found != plain).flatten(1).any(dim=1).float().mean().item()
         assert abs(share - 0.3) < 0.06, name  # four standard deviations
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_values_stay_in_range(data):
+    """Under any settings, of images of noise, whose steps are the largest."""
+    unit = st.floats(0, 1)
+    ends = st.lists(st.floats(0.01, 1), min_size=2, max_size=2).map(sorted)
+    each = dict.fromkeys((*PROBABILITIES, *MOVES, *COLOURS, "geometry", "colour"), unit)
+    each |= dict.fromkeys(("crop_area", "blur_sigma", "low_resolution_side", "erase_area"), ends)
+    each["low_resolution_filter"] = st.sampled_from(["area", "any"])
+    asked = data.draw(st.fixed_dictionaries({}, optional=each))
+    height, width = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
+    noise = np.random.default_rng(0).integers(0, 2, (6, height, width, 3), np.uint8) * 255
+    found = Augment(**asked)(torch.from_numpy(noise), np.arange(6), SEED, EPOCH)
+    assert found.isfinite().all() and found.abs().max() <= 1 + 1e-6  # a bilinear mixture may round up
 
 
 def test_an_empty_batch():
     assert Augment(**EVERYTHING)(batch(2)[:0], np.arange(0), SEED, EPOCH).shape == (0, 3, 32, 28)
 
 
-@given(st.integers(-(2**63), 2**64 - 1), st.integers(0, 2**20), st.integers(0, 2**40))
-def test_random_numbers_are_the_hash_they_claim(seed, epoch, index):
-    """SplitMix64's output function, written with Python's integers."""
-
-    def mix(x):
-        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-        x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
-        return x ^ (x >> 31)
-
-    key = 0
-    for word in (seed, epoch, 3):  # "scale" is stream 3
-        key = mix((key + word + 0x9E3779B97F4A7C15) % 2**64)
-    expected = (mix((index * 0x9E3779B97F4A7C15 + key) % 2**64) >> 11) / 2**53
-    assert uniform(seed, epoch, np.array([index]), "scale")[0] == expected
+NUMBERS = [*PROBABILITIES, *MOVES, *COLOURS, "geometry", "colour", "jpeg"]
+PAIRS = ["crop_area", "blur_sigma", "low_resolution_side", "jpeg_quality", "erase_area"]
 
 
-def test_the_mixing_is_that_of_splitmix64():
-    """First outputs of SplitMix64 for the seed 1234567, published with several implementations."""
-    from opensphere.dataset.augment import _mix
-
-    states = (1234567 + np.arange(1, 4, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
-    assert _mix(states).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
-
-
-def test_random_numbers_look_uniform_and_unrelated():
-    index = np.arange(20000)
-    draws = np.stack(
-        [uniform(seed, epoch, index, stream) for seed in (0, 1) for epoch in (0, 1) for stream in ("mirror", "grey")]
-    )
-    assert draws.min() >= 0 and draws.max() < 1
-    counts = np.stack([np.histogram(row, 50, (0, 1))[0] for row in draws])
-    assert ((counts - 400) ** 2 / 400).sum(axis=1).max() < 110  # chi-square, 49 degrees of freedom: 99.999 % below
-    related = np.corrcoef(np.concatenate([draws, draws[:, ::-1], np.roll(draws, 1, axis=1)])) - np.eye(24)
-    assert np.abs(related).max() < 0.035
-
-
-@pytest.mark.parametrize("name", list(EVERYTHING))
+@pytest.mark.parametrize("name", NUMBERS)
 def test_values_out_of_range_are_named(name):
-    for wrong in (-0.1, 181, "0.5", None, True, math.nan):
+    for wrong in (-0.1, 181, "0.5", None, True, math.nan, [0.1, 0.2]):
         with pytest.raises(UserError, match=f"augment.{name}: .* is not a number in 0.."):
             Augment(**{name: wrong})
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_pairs_out_of_range_are_named(name):
+    for wrong in (0.5, "area", [], [1], [1, 1, 1], [2, 1], [0, 1], [1, 101], [1, "1"], [True, 1], [math.nan, 1]):
+        with pytest.raises(UserError, match=f"augment.{name}: .* is not two (whole )?numbers in order, above 0 and up"):
+            Augment(**{name: wrong})
+    assert Augment(**{name: [1, 1]}) and Augment(**{name: (1, 1)})
+
+
+def test_other_values_out_of_range_are_named():
+    with pytest.raises(UserError, match="augment.jpeg_quality: .* whole numbers"):
+        Augment(jpeg_quality=(30.5, 90))
+    with pytest.raises(UserError, match="augment.low_resolution_filter: 'sinc' is neither area nor any"):
+        Augment(low_resolution_filter="sinc")
+    assert Augment(low_resolution_side=None).low_resolution_side is None
+
+
 def test_the_tests_know_every_setting():
-    assert list(inspect.signature(Augment).parameters) == list(EVERYTHING)
-    assert Augment().mirror == 0.5
+    assert set(inspect.signature(Augment).parameters) == {*EACH, "jpeg", "jpeg_quality"}
+    assert set(NUMBERS) | set(PAIRS) | {"low_resolution_filter"} == set(inspect.signature(Augment).parameters)
+    assert Augment().mirror == 0.5 and Augment().on_read is None
+
+
+def test_the_defaults_pass_through_a_config():
+    defaults = arguments(None, Augment, "augment")
+    assert defaults["low_resolution_side"] is None and defaults["blur_sigma"] == [0.3, 1.5]
+    assert vars(Augment(**defaults)) == {**vars(Augment()), **{key: vars(Augment(**defaults))[key] for key in PAIRS}}
+    with pytest.raises(UserError, match="augment.crop_area: expected a list of 2"):
+        arguments({"crop_area": [0.5]}, Augment, "augment")

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from opensphere.dataset import ClassDataset
 from opensphere.dataset.annotation import write_list
-from opensphere.dataset.holdout import DrawnPairs, PeopleSubset, draw_pairs, hold_out
+from opensphere.dataset.holdout import DrawnPairs, draw_pairs, hold_out
 from opensphere.dataset.image_set import ImageSet
+from opensphere.dataset.view import Subset
 from opensphere.error import UserError
 from tests.dataset.pictures import picture, save
 from tests.shared import shared
@@ -105,7 +106,7 @@ def test_pairs_must_divide(pairs, folds):
 def test_hold_out_parts_people():
     dataset = People([1, 5, 2, 8, 3, 1, 4, 9, 6, 2, 7, 5])
     train, pairs = hold_out(dataset, people=4, pairs=20, folds=2, seed=3)
-    assert isinstance(train, PeopleSubset) and isinstance(pairs, DrawnPairs)
+    assert isinstance(train, Subset) and isinstance(pairs, DrawnPairs)
     assert train.num_class == 8 and train.names == sorted(train.names)
     assert sorted(set(train.labels.tolist())) == list(range(8))
     assert sorted(train.names + pairs.dataset.names) == dataset.names

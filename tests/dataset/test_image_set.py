@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from opensphere.dataset import ClassDataset, FolderDataset, loader
+from opensphere.dataset import ClassDataset, loader
 from opensphere.dataset.holdout import hold_out
-from opensphere.dataset.image_set import ImageSet, decode, parse_metrics, parse_size, read_bytes
+from opensphere.dataset.image_set import ImageSet, decode, parse_metrics, parse_size
+from opensphere.dataset.reader.files import read_bytes
 from opensphere.error import UserError
 from tests.dataset.pictures import encode, picture
 from tests.material import write_people
@@ -171,7 +172,7 @@ def test_in_memory_gives_what_the_files_gave(tmp_path: Path, kind: str) -> None:
     ann_path = write_people(tmp_path, people=4, images=3, size=20)
     make = {
         "list": lambda **more: ClassDataset("a", tmp_path / "images", ann_path, image_size=16, **more),
-        "folder": lambda **more: FolderDataset("a", tmp_path / "images", image_size=16, **more),
+        "folder": lambda **more: ClassDataset("a", tmp_path / "images", image_size=16, **more),
     }[kind]
     files, kept = make(), make(in_memory=True)
     told: list[tuple[int, int]] = []

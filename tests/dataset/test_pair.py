@@ -4,6 +4,7 @@ import pytest
 from opensphere.dataset import PairDataset
 from opensphere.dataset.annotation import write_list
 from opensphere.dataset.pair import find_folds, parse_folds
+from opensphere.dataset.reader.pickled import write_bin
 from opensphere.error import UserError
 from tests.dataset.pictures import picture, save
 from tests.shared import shared
@@ -80,3 +81,17 @@ def test_the_list_of_lfw():
 def test_the_lists_of_cfp(kind):
     dataset = PairDataset("CFP", shared("faces/cfp/images"), shared(f"faces/cfp/cfp_{kind}_ann.txt"))
     np.testing.assert_array_equal(dataset.folds, np.repeat(np.arange(10), 700))
+
+
+def test_pairs_of_a_bin_file_and_of_official_lists(tmp_path):
+    images = [save(tmp_path / f"images/Anna/Anna_000{n}.png", n).read_bytes() for n in range(1, 5)]
+    write_bin(tmp_path / "pairs.bin", images, [True, False])
+    pairs = PairDataset("pairs", tmp_path / "pairs.bin", image_size=24)
+    assert pairs.pairs.tolist() == [[0, 1], [2, 3]] and pairs.is_same.tolist() == [True, False]
+    np.testing.assert_array_equal(pairs.read(2), picture(3))
+    with pytest.raises(UserError, match=r"images: ann_path should name the list of pairs; only a \.bin file"):
+        PairDataset("pairs", tmp_path / "images")
+    official = PairDataset("LFW", shared("faces/lfw/images"), shared("faces/lfw/pairs.txt"))
+    plain = PairDataset("LFW", shared("faces/lfw/images"), shared("faces/lfw/lfw_ann.txt"))
+    for name in ("pairs", "is_same", "folds"):
+        np.testing.assert_array_equal(getattr(official, name), getattr(plain, name))

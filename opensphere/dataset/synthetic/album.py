@@ -2,15 +2,17 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from opensphere.dataset.loader import single_thread, start_workers
 from opensphere.dataset.synthetic.picture import render
 from opensphere.error import UserError
 
@@ -73,10 +75,10 @@ class Album:
             _People(self),
             batch_size=None,
             num_workers=workers if workers > 1 else 0,
-            worker_init_fn=single_thread,
+            worker_init_fn=_single_thread,
             generator=torch.Generator(),  # leave the global one as it is
         )
-        for person, pictures in enumerate(start_workers(loader)):
+        for person, pictures in enumerate(_start_workers(loader)):
             pixels[person * self.images : (person + 1) * self.images] = pictures.numpy()
             if progress is not None:
                 progress((person + 1) * self.images, len(self))
@@ -100,3 +102,27 @@ class _People(Dataset):
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_workers(loader: DataLoader) -> Iterator[Any]:
+    """The loader's iterator, whose making starts its workers; their `worker_init_fn` should be `_single_thread`.
+
+    A worker is a fork of this process, and OpenCV's threads do not survive a fork: to change their number, or to
+    use them, waits forever. So there are none at that moment.
+    """
+    threads = cv2.getNumThreads()
+    if loader.num_workers:
+        cv2.setNumThreads(1)
+    try:
+        return iter(loader)
+    finally:
+        if loader.num_workers:
+            cv2.setNumThreads(threads)
+
+
+def _single_thread(worker: int) -> None:
+    """Set OpenCV and signals up in a worker process, whose number does not matter."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if cv2.getNumThreads() != 1:  # a worker that is no fork
+        cv2.setNumThreads(1)  # the processes are the parallelism
