@@ -18,6 +18,7 @@ LAYERS = {
     "dataset": 1,
     "metric": 1,
     "classifier": 2,
+    "inspection": 2,
     "protocol": 2,
     "engine": 3,
     "config": 4,

@@ -1,6 +1,6 @@
 """From a resolved config to the objects of a training: wiring, no maths."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Sets:
     loader: DataLoader
     augment: Augment
     val: list[tuple[Any, DataLoader]]
+    remarks: list[str] = field(default_factory=list)  # what was done to the training set on purpose
 
 
 def build_sets(resolved: cfg.Config, origin: str) -> Sets:
@@ -60,10 +61,9 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
         train, pairs = hold_out(train, **wanted)
         pairs.metrics = metrics or (["ACC10", "ACC10 SE", "ACC"] if wanted["folds"] else ["ACC"])
         val.append((pairs, DataLoader(**data["val"]["dataloader"])))
-        train = choose_images(train, data["train"])
     else:
-        train = choose_images(train, data["train"])
         val += [(cfg.build_dataset(b["dataset"]), DataLoader(**b["dataloader"])) for b in data["val"]]
+    train, remarks = choose_images(train, data["train"])
     for dataset, _ in val:
         protocol.check(dataset)
         if dataset.image_size != train.image_size:
@@ -71,30 +71,38 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
                 f"{origin}: data.val: {dataset.name} has images of {dataset.image_size}, but training has "
                 f"{train.image_size}: leave image_size out"
             )
-    return Sets(train, loader, Augment(**augment), val)
+    return Sets(train, loader, Augment(**augment), val, remarks)
 
 
-def choose_images(train: Any, block: cfg.Config) -> Any:
-    """The images of a set that `subset` and `corruption` leave of it, with the labels that they leave.
+def choose_images(train: Any, block: cfg.Config) -> tuple[Any, list[str]]:
+    """What `subset` and `corruption` leave of a set, with the labels that they leave; and what was done.
 
     Raises:
         UserError: there are not so many, or the centres for look-alikes cannot be used.
     """
-    wanted = Subset(**block["subset"])
+    remarks = []
+    wanted, damage = Subset(**block["subset"]), Corruption(**block["corruption"])
     if wanted != Subset(seed=wanted.seed):
+        before = f"{len(train):,} images of {train.num_class:,} people"
         train = view.Subset(train, selection.select(train.labels, **vars(wanted))[0])
-    damage = Corruption(**block["corruption"])
+        remarks.append(f"subset: of {before}, {len(train):,} of {train.num_class:,} are left")
     if damage.exponent is not None:
-        train = view.Subset(train, corruption.long_tail(train.labels, damage.exponent, seed=damage.seed)[0])
-    if not damage.share:
-        return train
-    if damage.noise == "uniform":
-        labels, _ = corruption.uniform(train.labels, train.num_class, damage.share, damage.seed)
-    else:
-        centers = corruption.read_centers(damage.centers, getattr(train, "people", np.arange(train.num_class)))
-        neighbours = corruption.nearest(centers, min(damage.neighbours, train.num_class - 1))
-        labels, _ = corruption.lookalike(train.labels, neighbours, damage.share, damage.seed)
-    return view.Subset(train, np.arange(len(train)), labels)
+        indices, report = corruption.long_tail(train.labels, damage.exponent, seed=damage.seed)
+        train = view.Subset(train, indices)
+        most, fewest = report["most"], report["fewest"]
+        remarks.append(
+            f"long tail: {report['kept']:,} of {report['images']:,} images are left, {most} to {fewest} each"
+        )
+    if damage.share:
+        if damage.noise == "uniform":
+            labels, report = corruption.uniform(train.labels, train.num_class, damage.share, damage.seed)
+        else:
+            centers = corruption.read_centers(damage.centers, getattr(train, "people", np.arange(train.num_class)))
+            neighbours = corruption.nearest(centers, min(damage.neighbours, train.num_class - 1))
+            labels, report = corruption.lookalike(train.labels, neighbours, damage.share, damage.seed)
+        train = view.Subset(train, np.arange(len(train)), labels)
+        remarks.append(f"label noise, {damage.noise}: {report['changed']:,} of {report['images']:,} labels changed")
+    return train, remarks
 
 
 def settle_facts(resolved: cfg.Config, num_class: int, feat_dim: int, origin: str) -> None:

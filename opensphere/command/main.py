@@ -15,6 +15,7 @@ ABOUT = {
     "test": "test one or more run folders",
     "demo": "train three losses on built-in faces under identical conditions and compare them",
     "faces": "write the built-in procedural faces to a folder with a list",
+    "data": "look into a set of images, find what is wrong with it, write it in another form",
 }
 
 
@@ -34,7 +35,9 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     module = _module(name)
     parser = argparse.ArgumentParser(f"opensphere {name}", description=module.__doc__)
     module.add_arguments(parser)
-    arguments = parser.parse_intermixed_args(argv)  # overrides may stand anywhere
+    # overrides may stand anywhere, but for commands that have verbs
+    parse = parser.parse_args if hasattr(module, "VERBS") else parser.parse_intermixed_args
+    arguments = parse(argv)
     warnings.showwarning = _print_warning
     return guarded(lambda: module.run(arguments))
 

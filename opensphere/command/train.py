@@ -146,14 +146,16 @@ def worker(
     )
     try:
         state = f"resuming after update {run.step}" if resuming else "training"
-        if run.remark:
-            record.note(run.remark)
+        for remark in (*sets.remarks, *([run.remark] if run.remark else [])):
+            record.note(remark)
         where = f"{world.size} x {world.device}, {resolved['project']['precision']}"
         record.note(
             f"{state}: {len(sets.train):,} images of {sets.train.num_class:,} people, {project.max_iters:,} updates of "
             f"{sets.loader.batch_size} images, {where}, folder {folder}"
         )
         finished = loop.train(run, sets.train, stream, sets.augment, project, folder, validator(sets, record), record)
+        if len(stream.broken):
+            record.note(f"{len(stream.broken):,} images could not be read; others took their place")
         if finished:
             record.note(f"finished after update {run.step}: {folder}")
         else:

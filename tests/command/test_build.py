@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from opensphere import config as cfg
-from opensphere.command.build import build_run, build_sets, settle_facts
+from opensphere.command.build import Sets, build_run, build_sets, settle_facts
 from opensphere.engine.parallel import World
 from opensphere.error import UserError
 from tests.material import tiny_config, write_config, write_pairs, write_people
@@ -62,3 +63,45 @@ def test_the_seed_decides_the_weights(folder: Path) -> None:
     runs = [build_run(resolve(folder, f"project.seed={seed}"), 12, ALONE, "config") for seed in (1, 1, 2)]
     first, again, other = (torch.cat([p.flatten() for p in run.backbone.parameters()]) for run in runs)
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+class TestWhoIsTrainedOn:
+    """`subset` and `corruption`: any type of set, after people were held out."""
+
+    def sets(self, folder: Path, *overrides: str) -> Sets:
+        held_out = "data.val={holdout: {people: 4, pairs: 40, folds: 2}}"
+        return build_sets(resolve(folder, held_out, *(f"data.train.{text}" for text in overrides)), "config")
+
+    def test_the_same_people_are_held_out_of_any_subset(self, folder: Path) -> None:
+        whole = self.sets(folder)
+        few = self.sets(folder, "subset={people: 4, max_images: 3}")
+        np.testing.assert_array_equal(whole.val[0][0].pairs, few.val[0][0].pairs)
+        assert few.train.num_class == 4 and np.bincount(few.train.labels).max() == 3
+        assert set(few.train.names) < set(whole.train.names)
+        assert few.remarks[0].endswith("12 of 4 are left")
+
+    def test_noise_and_tails(self, folder: Path) -> None:
+        whole = self.sets(folder)
+        noisy = self.sets(folder, "corruption={share: 0.5}")
+        assert 0.2 < (noisy.train.labels != whole.train.labels).mean() < 0.6
+        assert "label noise, uniform" in noisy.remarks[0]
+        tail = np.bincount(self.sets(folder, "corruption={exponent: 1.0}").train.labels)
+        assert sorted(tail.tolist(), reverse=True)[:3] == [tail.max(), tail.max() // 2, tail.max() // 3]
+
+    def test_lookalikes(self, folder: Path) -> None:
+        whole = self.sets(folder).train
+        people = whole.dataset.num_class
+        angles = np.arange(people) * 0.1
+        np.save(folder / "centers.npy", np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32))
+        corruption = f"corruption={{noise: lookalike, share: 1.0, neighbours: 1, centers: {folder}/centers.npy}}"
+        noisy = self.sets(folder, corruption).train
+        names = [noisy.names[label] for label in noisy.labels]
+        for was, now in zip(whole.labels, names, strict=True):
+            other = np.flatnonzero(np.arange(len(whole.people)) != was)
+            gap = np.abs(whole.people[other] - whole.people[was])
+            assert abs(whole.dataset.names.index(now) - whole.people[was]) == gap.min()
+        with pytest.raises(UserError, match="corruption.centers: name a .npy file"):
+            self.sets(folder, "corruption={noise: lookalike, share: 0.5}")
+        np.save(folder / "centers.npy", np.ones((2, 2), np.float32))
+        with pytest.raises(UserError, match="centers.npy: 2 rows are too few for person"):
+            self.sets(folder, corruption)
