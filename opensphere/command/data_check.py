@@ -9,7 +9,7 @@ from rich.console import Console
 from opensphere import storage
 from opensphere.command import data_faces, data_report
 from opensphere.command.data_info import reporter
-from opensphere.command.screen import bar, make_console
+from opensphere.command.screen import bar, make_console, opening
 from opensphere.error import UserError
 from opensphere.inspection.finding import Finding, ordered, unfit
 from opensphere.inspection.overlap import Side, Twins, of_images, of_names, of_people, of_twins
@@ -58,7 +58,8 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def _scanned(path: str, ann_path: str | None, console: Console) -> Side:
-    source = open_source(path, ann_path)
+    with opening(console):
+        source = open_source(path, ann_path)
     with bar(console) as progress:
         facts = scan(source.reader, progress=reporter(progress, f"decode {source.name}"))
     return source, facts

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from opensphere.classifier.choice import choose, cost_of
-from opensphere.command.screen import bar, make_console
+from opensphere.command.screen import bar, make_console, opening
 from opensphere.error import UserError
 from opensphere.inspection.duplicates import groups_of
 from opensphere.inspection.header import KINDS
@@ -28,7 +28,8 @@ def info(arguments: argparse.Namespace) -> int:
         UserError: the data cannot be read.
     """
     console = make_console()
-    source = open_source(arguments.path, arguments.list)
+    with opening(console):
+        source = open_source(arguments.path, arguments.list)
     chosen = _sample(len(source), arguments.sample)
     with bar(console) as progress:
         facts = scan(source.reader, chosen, pixels=False, progress=reporter(progress, "read headers"))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from opensphere import storage
-from opensphere.command.screen import Rows, bar, make_console, print_table
+from opensphere.command.screen import Rows, bar, make_console, opening, print_table
 from opensphere.error import UserError
 from opensphere.inspection.scan import pictures
 from opensphere.inspection.sheet import LARGEST, Row, draw, shape_of
@@ -26,7 +26,8 @@ def sheet(arguments: argparse.Namespace) -> int:
     console = make_console()
     out = Path(arguments.out)
     check_picture(out)
-    source = open_source(arguments.path, arguments.list)
+    with opening(console):
+        source = open_source(arguments.path, arguments.list)
     people, images, side = arguments.people, arguments.images, arguments.side
     if min(people, images, side) < 1:
         raise UserError("sheet: --people, --images and --side must be 1 or more")

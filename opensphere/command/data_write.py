@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from opensphere.command.data_info import amount, reporter
-from opensphere.command.screen import bar, make_console
+from opensphere.command.screen import bar, make_console, opening
 from opensphere.dataset.annotation import write_list
 from opensphere.dataset.holdout import hold_out
 from opensphere.dataset.image_set import ImageSet
@@ -61,7 +61,8 @@ def convert(arguments: argparse.Namespace) -> int:
     form = arguments.to or _ENDS.get(os.path.splitext(dest)[1].lower(), "list")
     _refuse_existing(dest, form)
     console = make_console()
-    source = open_source(arguments.path, arguments.list)
+    with opening(console):
+        source = open_source(arguments.path, arguments.list)
     if form == "rec" and source.labels is None:
         raise UserError(f"{source.reader.root}: nothing says whom its images show, which records must")
     if form == "bin" and (source.pairs is None or source.is_same is None):
@@ -242,7 +243,8 @@ def _people(text: str | None, total: int) -> int | None:
 
 
 def _of_people(arguments: argparse.Namespace) -> Source:
-    source = open_source(arguments.path, arguments.list)
+    with opening(make_console()):
+        source = open_source(arguments.path, arguments.list)
     if source.labels is None:
         raise UserError(f"{source.reader.root}: nothing says whom its images show")
     return source

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from opensphere import config as cfg
 from opensphere import protocol
-from opensphere.command.screen import Rows, bar, load_images, make_console, print_table, write_tables
+from opensphere.command.screen import Rows, bar, load_images, make_console, opening, print_table, write_tables
 from opensphere.command.train import parse_time, wait_until
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
@@ -70,7 +70,8 @@ def test_folder(folder: Path, resolved: cfg.Config, world: World, console: Conso
     view["image_size"] = list(backbone.input_size)  # type: ignore[arg-type]
     dtype = pick_precision(resolved["project"]["precision"], world.device)
     for block in resolved["data"]["test"]:
-        dataset = cfg.build_dataset(cfg.with_view(block["dataset"], view))
+        with opening(console):
+            dataset = cfg.build_dataset(cfg.with_view(block["dataset"], view))
         if tuple(dataset.image_size) != tuple(backbone.input_size):  # type: ignore[arg-type]
             raise UserError(
                 f"{folder}: its network takes images of {backbone.input_size}, but {dataset.name} gives "

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opensphere.dataset import ClassDataset, ItemDataset
@@ -89,6 +89,19 @@ def test_lists_are_read_as_by_lines(tmp_path_factory, rows, ends, piece):
     assert list(paths) == [image.decode() for image, _ in careful] and count == len(careful)
     assert [names[label] for label in labels] == [person.decode() for _, person in careful]
     assert names == sorted(set(names))
+
+
+@pytest.mark.long
+@settings(max_examples=10_000, deadline=None)
+@given(st.binary(max_size=60) | st.text(st.sampled_from("ab/ \t\n\r\x00é"), max_size=40).map(str.encode))
+def test_no_list_does_harm(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "fuzz.txt"
+    path.write_bytes(content)
+    try:
+        reader = files.read_list(path.parent, path)
+    except UserError:
+        return
+    assert len(reader.labels) == len(reader) and reader.labels.max() < len(reader.names)
 
 
 def test_the_quick_way_is_taken_and_kept(tmp_path, monkeypatch):
