@@ -14,7 +14,7 @@ from opensphere.error import UserError
 from opensphere.model.head.head import NEVER, Head, Rows
 
 LOG2E = 1.4426950408889634
-_FAR = 60  # a reference is too low where the sum is 2 to this times as much: 2^127 is the end of float32
+_FAR = 100  # a reference is too low where the sum is 2 to this times as much: 2^127 is the end of float32
 # Numbers of a block: what stays in a processor's last-level cache while the elementwise passes go over it, and what
 # keeps a GPU busy. Between a quarter and four times as many make no difference on the CPUs measured.
 ELEMENTS = {"cpu": 2**19}
@@ -88,7 +88,7 @@ class Walk:
     @staticmethod
     def blocks_kept(u: Tensor, count: int, memory: int, device: str, copies: int = 8) -> int:
         """How many blocks of a softmax head fit into `memory` bytes, beside the temporaries."""
-        spare = max(0, memory - Walk.temporaries(u, 1, device, copies))
+        spare = max(0, memory - Walk.temporaries(u, count, 1, device, copies))
         return min(-(-count // block_width(len(u), device)), spare // Walk.block_bytes(u, device))
 
     @staticmethod
@@ -97,11 +97,11 @@ class Walk:
         return block_width(len(u), device) * len(u) * u.element_size()
 
     @staticmethod
-    def temporaries(u: Tensor, centers: int, device: str, copies: int = 8) -> int:
+    def temporaries(u: Tensor, count: int, centers: int, device: str, copies: int = 8) -> int:
         """Bytes that a walk takes at most beside kept blocks: `copies` of a block and its centres (cosines, scores,
-        logits, what a head's formula needs), and what is as large as the features."""
+        logits, what a head's formula needs), a length a centre, and what is as large as the features."""
         block = copies * block_width(len(u), device) * centers * (len(u) + u.shape[1])
-        return (block + 8 * u.numel()) * u.element_size()
+        return (block + count * centers + 8 * u.numel()) * u.element_size()
 
     def _blocks(self) -> Iterator[Block]:
         place, order = self.classes.own.sort(stable=True)
@@ -166,9 +166,8 @@ class Walk:
             found = Gradients(self, self.beside.weight.squeeze(0) * gradient, want_u)
             self._sum(found, sink)
         else:
-            found = Gradients(self, gradient, want_u)
-            if self.blocks:
-                found.weight = gradient * (self.reference - self.total).exp2()
+            weight = gradient * (self.reference - self.total).exp2() if self.blocks else gradient
+            found = Gradients(self, weight, want_u)
             self._spread_logsumexp(found, sink, fresh)
             found.bias += gradient  # the probabilities of a row sum to one
         return found.finish()
@@ -210,9 +209,10 @@ class Walk:
         return top
 
     def _sum_of_powers(self) -> Tensor:
-        """(B,) float64: the sum of 2 to the logits less the reference. What fits is kept for the second pass."""
+        """(B,) the sum of 2 to the logits less the reference. What fits is kept for the second pass."""
         shift = self.beside.bias * LOG2E - self.reference
-        total = self.u.new_zeros(len(self.u), dtype=torch.float64)
+        exact = self.u.dtype if self.u.device.type == "mps" else torch.float64  # which Apple's GPUs do not have
+        total = self.u.new_zeros(len(self.u), dtype=exact)
         for block in self.blocks:
             total += self._powers(block, self._centers(block), self._slot(block), shift).sum(0)
         return total

@@ -65,7 +65,7 @@ class Centers:
     """The centres of a block, (c K, D), and what they are to be multiplied by, (c K, 1), to have unit length; None:
     they are taken as they are.
 
-    No matrix of their size is made: what divides a centre divides the row of scores that belongs to it.
+    No unit vectors are made of them: what divides a centre divides the row of scores that belongs to it.
     """
 
     w: Tensor

@@ -71,7 +71,7 @@ def cost_of(
         working = PLAIN_COPIES * batch * num_class * u.element_size()
     else:
         blocks = Walk.blocks_kept(u, shard.count, int(memory * 1e6), device)
-        working = Walk.temporaries(u, 1, device) + Walk.block_bytes(u, device) * blocks
+        working = Walk.temporaries(u, shard.count, 1, device) + Walk.block_bytes(u, device) * blocks
     sent = Shard.traffic(batch, feat_dim, world_size) if split else 0
     return Cost(shard.count, weights, 0 if fused else weights, weights, working, sent)
 

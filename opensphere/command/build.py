@@ -63,7 +63,14 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
         val.append((pairs, DataLoader(**data["val"]["dataloader"])))
     else:
         val += [(cfg.build_dataset(b["dataset"]), DataLoader(**b["dataloader"])) for b in data["val"]]
-    train, remarks = choose_images(train, data["train"])
+    try:
+        train, remarks = choose_images(train, data["train"])
+    except UserError as error:
+        raise UserError(f"{origin}: data.train.subset or data.train.corruption: {error}") from None
+    if train.num_class < 2:
+        raise UserError(
+            f"{origin}: data.train: {train.num_class} person is left of {train.name}; two or more are needed"
+        )
     for dataset, _ in val:
         protocol.check(dataset)
         if dataset.image_size != train.image_size:

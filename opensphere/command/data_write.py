@@ -16,8 +16,9 @@ from opensphere.dataset.annotation import write_list
 from opensphere.dataset.holdout import hold_out
 from opensphere.dataset.image_set import ImageSet
 from opensphere.dataset.image_set import Progress as Report
+from opensphere.dataset.reader.identities import WHOLE
 from opensphere.dataset.reader.pickled import write_bin
-from opensphere.dataset.reader.record import write_records
+from opensphere.dataset.reader.record import without, write_records
 from opensphere.dataset.reader.shard import write_shards
 from opensphere.error import UserError
 from opensphere.inspection.header import read_header
@@ -71,10 +72,7 @@ def convert(arguments: argparse.Namespace) -> int:
     with bar(console) as progress:
         report = reporter(progress, f"write {os.path.basename(os.path.normpath(dest))}")
         if form == "rec":
-            size = read_header(source.reader.data(int(rows.order[0])))
-            beside = os.path.join(os.path.dirname(dest), "property")  # of a set that is there already
-            told = size.height and not os.path.lexists(beside)
-            write_records(dest, rows, report, (size.height, size.width) if told else None)
+            _write_records(dest, source, rows, report)
         elif form == "tar":
             single = dest.lower().endswith(".tar") and not any(mark in dest for mark in "%{")
             write_shards(dest, rows, **({"images_per_shard": len(rows)} if single else {}), progress=report)
@@ -84,17 +82,36 @@ def convert(arguments: argparse.Namespace) -> int:
             write_files(Path(dest), source, rows, report)
     what = f"{len(rows):,} images" if form != "bin" else f"{len(source.pairs):,} pairs"  # type: ignore[arg-type]
     console.print(f"{dest}: {what}, {amount(rows.bytes)} of image files", markup=False, soft_wrap=True)
+    if form == "rec" and not _have_directory(source):
+        text = "too many for InsightFace's directory of identities; each record says itself whom it shows, as im2rec's"
+        console.print(f"{dest}: {text}", markup=False, soft_wrap=True)
+    if form in ("rec", "tar") and source.pairs is not None:
+        text = f"the {len(source.pairs):,} pairs are not kept in this form; convert to a folder or a .bin file for them"
+        console.print(f"{dest}: {text}", markup=False, soft_wrap=True)
     return 0
 
 
 def _refuse_existing(dest: str, form: str) -> None:
-    ends = (".rec", ".idx", ".lst") if form == "rec" else ("",)
-    stem = dest.removesuffix(".rec") if form == "rec" else dest
+    ends = (".rec", ".idx", ".lst", ".REC", ".IDX", ".LST") if form == "rec" else ("",)
+    stem = without(dest, ".rec") if form == "rec" else dest
     for end in ends:
         path = stem + end
         empty = form in ("list", "tar") and os.path.isdir(path) and not os.listdir(path)
         if os.path.lexists(path) and not empty:
             raise UserError(f"{path}: is there already; name another destination, or remove it first")
+
+
+def _write_records(dest: str, source: Source, rows: Rows, report: Report) -> None:
+    size = read_header(source.reader.data(int(rows.order[0])))
+    beside = os.path.join(os.path.dirname(dest), "property")  # of a set that is there already
+    told = size.height and not os.path.lexists(beside)
+    shape = (size.height, size.width) if told else None
+    write_records(dest, rows, report, shape, identities=_have_directory(source))
+
+
+def _have_directory(source: Source) -> bool:
+    """Whether InsightFace's directory can tell of so many images and people."""
+    return len(source) + len(np.unique(source.labels)) + 1 < WHOLE  # type: ignore[arg-type]
 
 
 def _write_pairs(dest: str, source: Source, rows: Rows, report: Report) -> None:
@@ -115,10 +132,11 @@ def _write_pairs(dest: str, source: Source, rows: Rows, report: Report) -> None:
 def write_files(folder: Path, source: Source, rows: Rows, report: Report) -> None:
     """Write image files below a folder with list.txt of people, and pairs.txt of pairs, where there are any.
 
-    All is written beside the folder first, which then gets its name.
+    All is written beside the folder first, which then gets its name. An image whose path another one has already, as
+    in shards that each count from 0, becomes `person/number.jpg`; a file that is listed twice is written once.
 
     Raises:
-        UserError: a path leads out of the folder, or a file cannot be written.
+        UserError: a path leads out of the folder or is another image's too, or a file cannot be written.
     """
     folder = Path(os.path.abspath(folder))
     try:
@@ -128,12 +146,20 @@ def write_files(folder: Path, source: Source, rows: Rows, report: Report) -> Non
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
     try:
         paths = [""] * len(source)
+        whose, theirs = None, set()  # the paths of one person, whose images come together
         for number, (path, person, data) in enumerate(rows):
             index = int(rows.order[number])
-            paths[index] = _inside(path, person, index, source)
-            place = part / paths[index]
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+            if person != whose:
+                whose, theirs = person, set()
+            wanted = _inside(path, person, index, source)
+            paths[index] = _write(part, wanted, data, wanted in theirs)
+            if not paths[index]:
+                other = _made_up(path, person, index)
+                paths[index] = _write(part, other, data, False) if other else ""
+            if not paths[index]:
+                where = source.reader.where(index)
+                raise UserError(f"{where}: its path {path!r} is another image's too; give each a path of its own")
+            theirs.add(paths[index])
             if number % 100 == 99 or number + 1 == len(rows):
                 report(number + 1, len(rows))
         if source.labels is not None:
@@ -151,16 +177,34 @@ def write_files(folder: Path, source: Source, rows: Rows, report: Report) -> Non
         shutil.rmtree(part, ignore_errors=True)
 
 
+def _write(folder: Path, path: str, data: bytes | memoryview, may_be: bool) -> str:
+    """Write a file and return its path; "" where there is another one. The same one may be there if `may_be`."""
+    place = folder / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(place, "xb") as file:
+            file.write(data)
+    except FileExistsError:
+        return path if may_be and place.read_bytes() == data else ""
+    return path
+
+
 def _inside(path: str, person: str | None, index: int, source: Source) -> str:
     """The path below the new folder: as it was, or, of absolute paths, `person/number.jpg`."""
     pieces = path.split("/")
     astray = path.startswith("/") or ".." in pieces or "\0" in path
     if not astray and pieces[0] not in ("list.txt", "pairs.txt"):
         return os.path.normpath(path)
-    name = (person or "").replace("/", "_").replace("\0", "_")
-    if not name or name in (".", ".."):
+    name = _made_up(path, person, index)
+    if not name:
         raise UserError(f"{source.reader.where(index)}: the path {path!r} leads out of the folder; give it another")
-    return f"{name}/{index:08d}{os.path.splitext(path)[1]}"
+    return name
+
+
+def _made_up(path: str, person: str | None, index: int) -> str:
+    """`person/number.jpg`; "" where the person cannot name a folder."""
+    name = (person or "").replace("/", "_").replace("\0", "_")
+    return "" if name in ("", ".", "..") else f"{name}/{index:08d}{os.path.splitext(path)[1]}"
 
 
 def write_names(arguments: argparse.Namespace) -> int:

@@ -65,7 +65,7 @@ RESUMABLE = (
     "parallel.",
     "model.head.classifier",
 )
-RESUMABLE_ENDS = (".num_workers", ".pin_memory", ".data_dir", ".ann_path", ".in_memory")
+RESUMABLE_ENDS = (".num_workers", ".max_broken", ".pin_memory", ".data_dir", ".ann_path", ".in_memory")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -118,8 +118,12 @@ def worker(
     project, _ = cfg.settings(resolved)
     if sets is None:
         console = make_console(quiet=world.rank > 0)
+        if world.rank > 0:
+            collective.barrier()  # what the first process finds out of large data, it keeps for the others
         with opening(console):
             sets = build_sets(resolved, origin)
+        if world.rank == 0:
+            collective.barrier()
         load_images([sets.train, *(dataset for dataset, _ in sets.val)], console)
     run = build_run(resolved, sets.train.num_class, world, origin)
     resuming = folder is not None
@@ -154,8 +158,9 @@ def worker(
             f"{sets.loader.batch_size} images, {where}, folder {folder}"
         )
         finished = loop.train(run, sets.train, stream, sets.augment, project, folder, validator(sets, record), record)
-        if len(stream.broken):
-            record.note(f"{len(stream.broken):,} images could not be read; others took their place")
+        broken = set().union(*collective.gather_objects(stream.broken.found))
+        if broken:
+            record.note(f"{len(broken):,} images could not be read; others took their place")
         if finished:
             record.note(f"finished after update {run.step}: {folder}")
         else:

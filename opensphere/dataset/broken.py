@@ -1,13 +1,12 @@
 """Images that cannot be read, in the middle of a training."""
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from opensphere.error import UserError
-
-_TRIES = 100  # images looked at to find one that can be read
 
 
 class Broken:
@@ -22,7 +21,8 @@ class Broken:
         most: the share of the set's images that may be broken; the first beyond it ends the training.
 
     Attributes:
-        news: what has not been told yet, a line for each broken image; whoever tells them takes them out.
+        found: the images that could not be read.
+        news: what has not been told yet, a line for each of them; whoever tells them takes them out.
 
     Raises:
         UserError: `most` is not in 0..1.
@@ -32,13 +32,10 @@ class Broken:
         if isinstance(most, bool) or not isinstance(most, int | float) or not 0 <= most <= 1:
             raise UserError(f"max_broken: {most!r} is not a share in 0..1")
         self.dataset, self.most = dataset, most
+        self.found: set[int] = set()
         self.news: list[str] = []
-        self._instead: dict[int, int] = {}  # of each broken image, the one that takes its place
+        self._instead: dict[int, int] = {}  # of each broken image that was asked for, the one that takes its place
         self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        """How many images were found broken."""
-        return len(self._instead)
 
     def read(self, index: int) -> tuple[np.ndarray, int]:
         """An image that can be read, (H, W, 3) uint8, and its index.
@@ -57,32 +54,38 @@ class Broken:
         if index in self._instead:  # another thread was first
             index = self._instead[index]
             return self.dataset[index][0].numpy(), index
-        bound = int(self.most * len(self.dataset))
-        failed = [(index, error)]
+        self._note(index, error)
         for other in self._others(index):
-            if len(self) + len(failed) > bound:
-                break
-            if other in self._instead:
+            if other in self.found:
                 continue
             try:
                 image = self.dataset[other][0].numpy()
             except UserError as another:
-                failed.append((other, another))
+                self._note(other, another)
                 continue
-            for number, reason in failed:
-                self._instead[number] = other
-                self.news.append(f"{reason}; {self.dataset.path(other)} takes its place")
+            self._instead[index] = other
+            self.news.append(f"{self.dataset.path(other)} takes the place of {self.dataset.path(index)}")
             return image, other
+        raise UserError(f"{error}; nor can any other image of the set be read")
+
+    def _note(self, index: int, error: UserError) -> None:
+        """Take note of a broken image. Raises UserError where that is one too many."""
+        if index in self.found:
+            return
+        bound = int(self.most * len(self.dataset))
         if not bound:
             raise error
-        raise UserError(
-            f"{error}; with it {len(self) + len(failed):,} of {len(self.dataset):,} images cannot be read, more than "
-            f"max_broken: {self.most:g}: mend the data (opensphere data check finds all of them), or raise it"
-        )
+        if len(self.found) == bound:
+            raise UserError(
+                f"{error}; with it {bound + 1:,} of {len(self.dataset):,} images cannot be read, more than max_broken: "
+                f"{self.most:g}: mend the data (opensphere data check finds all of them), or raise it"
+            )
+        self.found.add(index)
+        self.news.append(str(error))
 
-    def _others(self, index: int) -> list[int]:
+    def _others(self, index: int) -> Iterator[int]:
         """The person's further images in order, beginning behind this one, then those of others."""
         own = np.flatnonzero(self.dataset.labels == self.dataset.labels[index])
-        own = np.roll(own, -1 - int(np.searchsorted(own, index)))[:-1]
-        rest = (index + 1 + np.arange(min(_TRIES, len(self.dataset) - 1))) % len(self.dataset)
-        return list(dict.fromkeys([*own[:_TRIES].tolist(), *rest.tolist()]))
+        yield from np.roll(own, -1 - int(np.searchsorted(own, index)))[:-1].tolist()
+        yield from range(index + 1, len(self.dataset))
+        yield from range(index)

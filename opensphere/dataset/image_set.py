@@ -1,7 +1,7 @@
 """What every set of images is, and how the bytes of an image file become pixels."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -52,7 +52,7 @@ class ImageSet(Dataset):
 
     def read(self, index: int) -> np.ndarray:
         """Image `index`: (height, width, 3) uint8 RGB, contiguous. Raises UserError naming file and line."""
-        return decode(self.reader.data(index), self.reader.where(index), self.image_size, self.crop)
+        return decode(self.reader.data(index), lambda: self.reader.where(index), self.image_size, self.crop)
 
     def load(self, progress: Progress | None = None) -> Tensor:
         """All images, (N, height, width, 3) uint8, to be read only. The first call reads them, on all cores.
@@ -76,9 +76,6 @@ class ImageSet(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.load()[index] if self.in_memory else torch.from_numpy(self.read(index)), index
-
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        return [self[index] for index in indices]
 
 
 def parse_size(image_size: int | Sequence[int]) -> tuple[int, int]:
@@ -116,7 +113,12 @@ def parse_crop(crop: Sequence[int] | None) -> Crop | None:
     return crop[0], crop[1], crop[2], crop[3]
 
 
-def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None, crop: Crop | None = None) -> np.ndarray:
+def decode(
+    data: bytes,
+    where: str | Callable[[], str],
+    image_size: tuple[int, int] | None = None,
+    crop: Crop | None = None,
+) -> np.ndarray:
     """Pixels of an image file's bytes: (height, width, 3) uint8 RGB, contiguous and writable.
 
     Grey, CMYK and 16-bit images become 8-bit RGB and an alpha channel is dropped. The orientation that a camera noted
@@ -126,29 +128,33 @@ def decode(data: bytes, where: str, image_size: tuple[int, int] | None = None, c
 
     Args:
         data: the whole file.
-        where: what to call it in an error, for example "faces.txt:7: data/anna/1.jpg".
+        where: what to call it in an error, for example "faces.txt:7: data/anna/1.jpg"; or what finds that out.
         crop: the part of the image to keep, before it is resized; None keeps all.
 
     Raises:
         UserError: the file is empty, cut short, no image, or smaller than the crop. OpenCV would fill the missing part
             of a JPEG with grey.
     """
+
+    def bad(what: str) -> UserError:
+        return UserError(f"{where if isinstance(where, str) else where()}: {what}")
+
     if not data:
-        raise UserError(f"{where}: the file is empty; download or extract it again")
+        raise bad("the file is empty; download or extract it again")
     if _cut_short(data):
-        raise UserError(f"{where}: the image is cut short; download or extract it again")
+        raise bad("the image is cut short; download or extract it again")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:  # e.g. more pixels than OpenCV is willing to allocate
         image = None
     if image is None:
-        raise UserError(f"{where}: not an image that can be read; replace it or take it out of the set")
+        raise bad("not an image that can be read; replace it or take it out of the set")
     if crop is not None:
         left, top, right, bottom = crop
         if right > image.shape[1] or bottom > image.shape[0]:
             size = f"{image.shape[1]} x {image.shape[0]}"
-            raise UserError(
-                f"{where}: the image is {size} pixels, the crop {list(crop)} reaches beyond; give the set a crop of "
+            raise bad(
+                f"the image is {size} pixels, the crop {list(crop)} reaches beyond; give the set a crop of "
                 "its own ([0, 0, width, height] keeps all)"
             )
         image = image[top:bottom, left:right]

@@ -54,7 +54,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if not self._workers:
             for number, indices in enumerate(self.sampler):
-                batch = _Batch(self, number, indices)
+                batch = _Batch(self, number, indices, self._pinned)
                 batch.fill(0, len(indices))
                 yield batch.images, batch.index
             return
@@ -62,7 +62,7 @@ class Batches:
             waiting: deque[_Batch] = deque()
             try:
                 coming = enumerate(self.sampler)
-                waiting.extend(self._begin(pool, *each) for each in islice(coming, 1 + _AHEAD))
+                waiting.extend(self._begin(pool, *each) for each in islice(coming, _AHEAD))
                 while waiting:
                     batch = waiting.popleft()
                     for task in batch.tasks:
@@ -126,6 +126,8 @@ class TrainBatches(Batches):
         self.round = sampler.round
         self.broken = Broken(dataset, max_broken)
         self._change, self._plan = change, sampler.plan
+        if change:  # work for threads, also where images are in memory
+            self._workers = min(num_workers, os.cpu_count() or 1)
 
     def read(self, number: int, index: int) -> tuple[np.ndarray, int]:
         image, index = self.broken.read(index)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from opensphere.dataset.augment.draw import mix
 from opensphere.error import UserError
 
 _ENDLESS = 1 << 62
@@ -272,13 +273,6 @@ def _up(number: np.ndarray, divisor: np.ndarray | int) -> np.ndarray:
 def _within(lengths: np.ndarray) -> np.ndarray:
     """0, 1, 2... for each of some lengths: [2, 3] gives [0, 1, 0, 1, 2]."""
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-
-
-def mix(numbers: np.ndarray) -> np.ndarray:
-    """(N,) uint64, one for each number, that look random: the output function of SplitMix64 (Steele et al. 2014)."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))
 
 
 class SuccessiveBatches:

@@ -1,6 +1,5 @@
 """Some of the images of a set, which keeps them."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,10 +37,6 @@ class View(ImageSet):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.dataset[int(self.indices[index])][0], index
-
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        items = self.dataset.__getitems__(self.indices[indices].tolist())
-        return [(image, index) for (image, _), index in zip(items, indices, strict=True)]
 
 
 class Subset(View):

@@ -74,6 +74,9 @@ def train(
                 if done or stop:
                     record.report()
                 checkpoint.save_checkpoint(run, folder)
+                for news in collective.gather_objects(stream.broken.news) if run.world.size > 1 else ():
+                    record.tell(list(news))
+                stream.broken.news.clear()
             if done or run.step in (project.save_iters or []):
                 record.flush()
                 checkpoint.save_weights(run, models)
@@ -87,7 +90,8 @@ def train(
                 return True
             torch.manual_seed(_step_seed(run))  # dropout depends on (seed, step, rank), not on what ran before
             images, index = _next(batches, run, folder, record)
-            record.tell(stream.broken.news)
+            if run.world.size == 1:
+                record.tell(stream.broken.news)
             batch = augment(images.to(run.world.device, non_blocking=True), index, run.seed, stream.round(run.step))
             record.step(train_step(run, batch, labels[index]))
 

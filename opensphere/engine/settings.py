@@ -89,7 +89,7 @@ class DataLoader:
             with n images comes in proportion to n^(1 - balance).
         num_workers: threads that read and decode, at most one a core; the result does not depend on it.
         max_broken: the share of the training images that may be impossible to read; another image of the same person
-            takes the place of each.
+            takes the place of each. A set that is decoded into memory must be whole.
     """
 
     type: Literal["DataLoader"] = "DataLoader"

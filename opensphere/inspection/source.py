@@ -10,6 +10,8 @@ import numpy as np
 from opensphere.dataset import PairDataset
 from opensphere.dataset.annotation import split
 from opensphere.dataset.reader import Reader, open_reader
+from opensphere.dataset.reader.record import beside, without
+from opensphere.error import UserError
 
 
 @dataclass(eq=False)
@@ -52,11 +54,14 @@ def open_source(path: str | os.PathLike, ann_path: str | os.PathLike | None = No
         ann_path: a list; `path` is then the folder that its paths are relative to.
 
     Raises:
-        UserError: there is nothing that can be read.
+        UserError: there is nothing that can be read, or it is the list of a `.rec` file, which is to be named itself.
     """
     name = os.path.basename(os.path.normpath(os.fspath(path))) or os.fspath(path)
     listed = os.fspath(path if ann_path is None else ann_path)
     folder = os.path.dirname(listed) or "." if ann_path is None else path
+    records = beside(without(listed, ".lst"), ".rec") if listed.lower().endswith(".lst") else None
+    if records is not None and _tells_of_records(listed):
+        raise UserError(f"{listed}: its lines are of the images in {records}; name {records}")
     if _is_of_pairs(listed, ann_path is not None):
         pairs = PairDataset(name, folder, listed)
         reader = pairs.reader
@@ -72,16 +77,35 @@ def _is_of_pairs(path: str, is_list: bool) -> bool:
     CFP's protocol."""
     if not os.path.isfile(path):
         return is_list and os.path.isdir(path)
-    with open(path, "rb") as file:
-        start = file.read(4096).removeprefix(b"\xef\xbb\xbf")
-        whole = start if not file.read(1) else start[: start.rfind(b"\n") + 1]
-    lines = [split(line) for line in whole.splitlines() if line.strip()] if b"\0" not in start else []
+    lines = [split(line) for line in _first_lines(path)]
     if not lines:
         return False
     if len(lines[0]) == 3:
         return lines[0][0] in (b"0", b"1")
     counts = len(lines[0]) <= 2 and all(field.isdigit() for field in lines[0])
     return counts and len(lines) > 1 and len(lines[1]) == 3
+
+
+def _tells_of_records(path: str) -> bool:
+    """Whether a list is one that records were made from: `key label [label ...] path` a line, as MXNet's im2rec takes
+    it, or `aligned path label`, as InsightFace's tool does."""
+    fields = next((line.split(b"\t") for line in _first_lines(path)), [])
+    return len(fields) > 2 and fields[0].isdigit() and any(map(_is_number, fields[1:3]))
+
+
+def _is_number(text: bytes) -> bool:
+    return re.fullmatch(rb"\s*\d+(\.\d*)?\s*", text) is not None
+
+
+def _first_lines(path: str) -> list[bytes]:
+    """The first lines of a text that hold something; none where it cannot be read, which its reader will report."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4096).removeprefix(b"\xef\xbb\xbf")
+            whole = start if not file.read(1) else start[: start.rfind(b"\n") + 1]
+    except OSError:
+        return []
+    return [line for line in whole.splitlines() if line.strip()] if b"\0" not in start else []
 
 
 def _people_of(reader: Reader) -> tuple[np.ndarray | None, list[str]]:

@@ -112,7 +112,7 @@ def test_kept_blocks_follow_the_memory() -> None:
     u = torch.empty(512, 512, device="meta")
     none, some, all_of_them = (blocks.Walk.blocks_kept(u, 85_000, int(m * 1e6), "cpu") for m in (0.0, 100.0, 300.0))
     assert none == 0 < some < all_of_them == 84  # blocks of 2.1 MB
-    assert some * blocks.Walk.block_bytes(u, "cpu") + blocks.Walk.temporaries(u, 1, "cpu") <= 100e6
+    assert some * blocks.Walk.block_bytes(u, "cpu") + blocks.Walk.temporaries(u, 85_000, 1, "cpu") <= 100e6
 
 
 # ---------------------------------------------------------------------------------------- as a module

@@ -36,11 +36,12 @@ def test_another_image_of_the_person_takes_the_place(tmp_path, workers):
         assert index.tolist() == [instead.get(number, number) for number in expected]
         for image, number in zip(images, index.tolist(), strict=True):
             np.testing.assert_array_equal(image, picture(number))
-    assert len(batches.broken) == 4 and len(batches.broken.news) == 4
+    assert batches.broken.found == set(instead)
     told = sorted(batches.broken.news)
-    assert told[0].startswith(f"{tmp_path}/list.txt:10: ") and told[0].endswith("the list; 3/0.png takes its place")
+    assert told[4:6] == ["1/2.png takes the place of 1/0.png", "1/2.png takes the place of 1/1.png"] and len(told) == 8
+    assert told[0].startswith(f"{tmp_path}/list.txt:10: ") and told[0].endswith("check data_dir and the list")
     (cut,) = (line for line in told if "list.txt:5: " in line)
-    assert "cut short" in cut and cut.endswith("1/2.png takes its place")
+    assert "the image is cut short" in cut
 
 
 def test_more_than_allowed_ends_it(tmp_path):
@@ -50,7 +51,7 @@ def test_more_than_allowed_ends_it(tmp_path):
     many = r"list\.txt:8: .*; with it 3 of 20 images cannot be read, more than max_broken: 0\.1"
     with pytest.raises(UserError, match=many):
         reader.read(7)
-    assert len(reader.news) == 2
+    assert reader.found == {2, 5}
 
 
 def test_none_allowed(tmp_path):
@@ -63,5 +64,14 @@ def test_none_allowed(tmp_path):
 
 def test_all_broken(tmp_path):
     dataset = people(tmp_path, [2, 2], broken=[0, 1, 2, 3])
-    with pytest.raises(UserError, match="with it 4 of 4 images cannot be read"):
+    with pytest.raises(UserError, match="0/0.png: .*; nor can any other image of the set be read"):
         Broken(dataset, 1.0).read(0)
+
+
+def test_the_order_of_reading_does_not_matter(tmp_path):
+    """Each broken image finds its own: not what another one found that it came upon."""
+    dataset = people(tmp_path, [1, 1, 1, 1], broken=[0, 1])
+    dataset.labels = np.array([0, 1, 2, 1])
+    for order in ([0, 1], [1, 0]):
+        reader = Broken(dataset, 1.0)
+        assert {index: reader.read(index)[1] for index in order} == {0: 2, 1: 3}

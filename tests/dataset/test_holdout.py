@@ -124,12 +124,12 @@ def test_views_read_through_to_the_set():
     dataset = People([4] * 30)
     train, pairs = hold_out(dataset, people=10)
     for view in (train, pairs, pairs.dataset):
-        for image, index in view.__getitems__([3, 0, 2]):
+        for image, index in map(view.__getitem__, [3, 0, 2]):
             np.testing.assert_array_equal(image.numpy(), view.read(index))
     held = pairs.dataset
     source = int(held.indices[pairs.indices[5]])
     np.testing.assert_array_equal(pairs.read(5), picture(source))
-    assert [index for _, index in train.__getitems__([3, 0])] == [3, 0]
+    assert [index for _, index in map(train.__getitem__, [3, 0])] == [3, 0]
 
 
 def test_hold_out_is_fixed_by_the_seed():

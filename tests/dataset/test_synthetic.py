@@ -219,7 +219,7 @@ def test_in_memory_or_not_and_one_by_one_or_many_the_pictures_are_the_same():
     made = SyntheticFaces(people=4, images=3, image_size=SIZE, seed=9, in_memory=False)
     assert kept.in_memory and not made.in_memory
     order = [11, 0, 5, 5]
-    for (a, i), (b, j), wanted in zip(kept.__getitems__(order), made.__getitems__(order), order, strict=True):
+    for (a, i), (b, j), wanted in zip(map(kept.__getitem__, order), map(made.__getitem__, order), order, strict=True):
         assert i == j == wanted and torch.equal(a, b) and torch.equal(a, kept[wanted][0])
 
 

@@ -20,7 +20,10 @@ def there_and_back(size: int, small: int, shrink: str, enlarge: str, bits: int) 
         bits: the numbers are multiples of 2^-bits, and the rows add up to 1 all the same.
     """
     # Products of short numbers are exact, so this is the same matrix on every machine.
-    return _shortened(_weights(enlarge, small, size) @ _weights(shrink, size, small), bits)
+    enlarged, shrunk = (
+        kept.astype(np.float64) for kept in (_weights(enlarge, small, size), _weights(shrink, size, small))
+    )
+    return _shortened(enlarged @ shrunk, bits)
 
 
 def _shortened(matrix: np.ndarray, bits: int) -> np.ndarray:
@@ -30,7 +33,7 @@ def _shortened(matrix: np.ndarray, bits: int) -> np.ndarray:
 
 @lru_cache(maxsize=2048)
 def _weights(kind: str, size: int, wanted: int) -> np.ndarray:
-    return _shortened(weights(kind, size, wanted), 20)
+    return _shortened(weights(kind, size, wanted), 20).astype(np.float32)  # which holds 20 bits without loss
 
 
 def weights(kind: str, size: int, wanted: int) -> np.ndarray:

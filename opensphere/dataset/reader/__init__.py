@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from opensphere.dataset.annotation import find_images
 from opensphere.dataset.reader.files import FileReader, read_folder, read_images, read_list
 from opensphere.dataset.reader.reader import Reader
 from opensphere.error import UserError
@@ -68,14 +69,31 @@ def open_reader(path: str | os.PathLike, ann_path: str | os.PathLike | None = No
     return read_folder(path) if people else read_images(path)
 
 
+def _kind_of_folder(path: str) -> str:
+    try:
+        with os.scandir(path) as entries:
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            files = [entry.name for entry in shown if entry.is_file()]
+            folders = [entry.name for entry in shown if entry.is_dir()]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    for kind, end in (("record", ".rec"), ("shard", ".tar")):
+        found = sorted(name for name in files if name.lower().endswith(end))
+        if found and folders and next(find_images(os.path.join(path, folders[0])), None) is not None:
+            raise UserError(
+                f"{path}: it holds {found[0]} and folders of images; name {os.path.join(path, found[0])}, or a folder "
+                "that holds the folders alone"
+            )
+        if found:
+            return kind
+    return "folder"
+
+
 def _kind(path: str) -> str:
     """What a path holds, by its name and, for a folder, by the names in it."""
     lower = path.lower()
     if os.path.isdir(path):
-        names = [name.lower() for name in os.listdir(path) if not name.startswith(".")]
-        if any(name.endswith(".rec") for name in names):
-            return "record"
-        return "shard" if any(name.endswith(".tar") for name in names) else "folder"
+        return _kind_of_folder(path)
     for kind, ends in (("record", (".rec", ".idx")), ("shard", (".tar", ".tar.gz", ".tgz")), ("pickled", (".bin",))):
         if lower.endswith(ends):
             return kind

@@ -3,6 +3,7 @@
 import os
 from array import array
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -133,7 +134,9 @@ def read_folder(folder: str | os.PathLike) -> FileReader:
             f"{folder}: its {stray} images lie in it directly; put each person's images in a folder of their own"
         )
     if not len(paths):
-        raise UserError(f"{folder}: no images found; it should hold a folder of images for each person")
+        archives = sorted(path for end in ("rec", "tar") for path in Path(folder).glob(f"*/*.{end}"))
+        also = f", or name {archives[0].parent}, which holds {archives[0].name}" if archives else ""
+        raise UserError(f"{folder}: no images found; it should hold a folder of images for each person{also}")
     labels, sorted_names = people.sorted()
     names = [os.fsdecode(name) for name in sorted_names]
     if len(names) == 1 and any("/" in path.partition("/")[2] for path in paths):
@@ -192,6 +195,9 @@ def _read_plain(lines: Lines, progress: Progress | None = None) -> tuple[Texts, 
 
 
 def _fits(kept: Arrays) -> bool:
+    kinds = {name: (array.dtype.str[1:], array.ndim) for name, array in kept.items()}
+    if kinds != {"paths": ("u1", 1), "names": ("u1", 1), "ends": ("i8", 1), "labels": ("i8", 1)}:
+        return False
     ends, labels = kept["ends"], kept["labels"]
     people = 1 + np.count_nonzero(kept["names"] == 10)
     ordered = len(ends) > 0 and ends[0] > 0 and bool((ends[1:] > ends[:-1]).all()) and ends[-1] == len(kept["paths"])

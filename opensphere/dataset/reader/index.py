@@ -47,7 +47,7 @@ def kept_index(
     places = [path, *_cache_place(path)]
     for place in places:
         arrays = _load(place, about)
-        if arrays is not None and (fits is None or fits(arrays)):
+        if arrays is not None and (fits is None or _does_fit(fits, arrays)):
             return arrays
     arrays = build()
     if _about(path, files, version) != about:
@@ -59,6 +59,13 @@ def kept_index(
         except UserError:
             continue
     return arrays
+
+
+def _does_fit(fits: Callable[[Arrays], bool], arrays: Arrays) -> bool:
+    try:
+        return fits(arrays)
+    except (KeyError, IndexError, TypeError, ValueError):  # what is missing or of another kind does not fit
+        return False
 
 
 def _about(path: str, sources: list[str], version: str) -> bytes:

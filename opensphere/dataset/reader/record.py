@@ -63,8 +63,8 @@ class RecordReader(Reader):
     def __init__(self, path: str | os.PathLike, progress: Progress | None = None):
         self.root = _find(os.fspath(path))
         self._file = RecordFile(self.root)
-        stem = self.root.removesuffix(".rec")
-        idx, lst = (stem + end if os.path.isfile(stem + end) else None for end in (".idx", ".lst"))
+        stem = without(self.root, ".rec")
+        idx, lst = beside(stem, ".idx"), beside(stem, ".lst")
         self._list = None if lst is None else FileBytes(lst)
         kept = kept_index(
             f"{self.root}.index.npz",
@@ -119,11 +119,21 @@ class _Numbers(Sequence[str]):
         return f"{self._numbers[index]:0{self._width}d}"
 
 
+def without(path: str, end: str) -> str:
+    """A path without a suffix, whether that is written in small letters or in capitals."""
+    return path[: -len(end)] if path.lower().endswith(end) else path
+
+
+def beside(stem: str, end: str) -> str | None:
+    """The file of this stem and suffix, in small letters or else in capitals; None where there is none."""
+    return next((name for name in (stem + end, stem + end.upper()) if os.path.isfile(name)), None)
+
+
 def _find(path: str) -> str:
     """The `.rec` file that a path stands for."""
     if os.path.isdir(path):
         try:
-            found = sorted(name for name in os.listdir(path) if name.endswith(".rec") and not name.startswith("."))
+            found = sorted(name for name in os.listdir(path) if name.lower().endswith(".rec") and name[0] != ".")
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}; check the path") from None
         if len(found) == 1:
@@ -134,9 +144,11 @@ def _find(path: str) -> str:
             if found
             else f"{path}: the folder holds no .rec file; name the one that does"
         )
-    for name in (path, path.removesuffix(".idx") + ".rec"):
-        if name.endswith(".rec") and os.path.isfile(name):
-            return name
+    if path.lower().endswith(".rec") and os.path.isfile(path):
+        return path
+    found_beside = beside(without(path, ".idx"), ".rec")
+    if found_beside is not None:
+        return found_beside
     raise UserError(f"{path}: there is no such .rec file; name it or the folder that holds it")
 
 
@@ -209,7 +221,7 @@ def write_records(
     `name/key.jpg`.
 
     Args:
-        path: the `.rec` file, with or without the suffix. Files that are there are replaced.
+        path: the `.rec` file, with or without the suffix, which keeps its capitals. Files that are there are replaced.
         rows: path, person and image file of each. People are either all numbers or all names.
         progress: called with the images done and those in all (0 where `rows` does not tell).
         size: height and width of the images: `property`, which InsightFace reads, is written beside the records.
@@ -220,7 +232,8 @@ def write_records(
         UserError: there are no rows, one cannot be written, those of a person are not together, there are too many, or
             the disk cannot take them.
     """
-    stem = os.fspath(path).removesuffix(".rec")
+    stem = without(os.fspath(path), ".rec")
+    rec = os.fspath(path)[len(stem) :] or ".rec"
     if os.path.isdir(path) or not os.path.basename(stem):
         raise UserError(f"{os.fspath(path)}: this is a folder; name the .rec file to write")
     total = len(rows) if isinstance(rows, Sized) else 0
@@ -231,7 +244,7 @@ def write_records(
     with ExitStack() as stack:
         records, index, listing = (
             stack.enter_context(open(stack.enter_context(atomic_path(stem + end)), "wb"))
-            for end in (".rec", ".idx", ".lst")
+            for end in (rec, ".idx", ".lst")
         )
         file = _Writer(records, index)
         people = _People(identities)

@@ -222,6 +222,8 @@ class RecordFile(FileBytes):
         """(n, 2 + HEAD) uint32 from each of `starts`, which ascend; zeros beyond the end of the file."""
         base = int(starts[0]) // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
         stop = min(self.size, int(starts[-1]) + 4 * (2 + HEAD))
+        if stop - base < 4:  # the end of the file, not even a mark
+            return np.zeros((len(starts), 2 + HEAD), np.uint32)
         try:
             with mmap.mmap(self.handle(), stop - base, access=mmap.ACCESS_READ, offset=base) as view:
                 stored = np.frombuffer(view, "<u4", (stop - base) // 4)

@@ -17,7 +17,7 @@ END = bytes(2 * BLOCK)  # follows the last member
 
 _LONGEST = 1 << 16  # bytes of a long name or of pax records; a path has 4096 at most
 _TAIL = 1 << 20  # how far after the end something else is looked for; tar fills up to 10240 bytes
-_SLOTS = 64  # files held open at once
+_SLOTS = 256  # files held open at once
 _WINDOW = 4096  # read at once: small members and the headers between them
 _AGAIN = "copy or download it again"
 _PACKED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}

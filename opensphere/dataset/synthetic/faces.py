@@ -82,12 +82,6 @@ class SyntheticFaces(ImageSet):
     def read(self, index: int) -> np.ndarray:
         return self.load()[index].numpy().copy() if self.in_memory else self.album.read(index)
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        if not self.in_memory:
-            return [self[index] for index in indices]
-        pixels = self.load()
-        return [(pixels[index], index) for index in indices]
-
 
 class SyntheticPairs(ImageSet):
     """Pairs of pictures of made-up people whom no training set has seen: half show one person, half show two.
@@ -145,9 +139,6 @@ class SyntheticPairs(ImageSet):
 
     def read(self, index: int) -> np.ndarray:
         return self.faces.read(index)
-
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        return self.faces.__getitems__(indices)
 
 
 def write_folder(

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,6 +122,35 @@ def test_the_quick_way_is_taken_and_kept(tmp_path, monkeypatch):
     path.write_text("p0/0.jpg p9\n" * 10)
     monkeypatch.setattr(files, "_LARGE", 100)
     assert files.read_list(tmp_path, path).names == ["p9"]
+
+
+def test_a_folder_that_may_be_two_things(tmp_path):
+    save(tmp_path / "people/anna/1.png", 1)
+    (tmp_path / "people/old.tar").write_bytes(b"")
+    with pytest.raises(UserError, match="it holds old.tar and folders of images; name .*people/old.tar, or a folder"):
+        open_reader(tmp_path / "people")
+    (tmp_path / "people/old.tar").unlink()
+    (tmp_path / "people/x.tar").mkdir()
+    assert open_reader(tmp_path / "people").names == ["anna"]
+    (tmp_path / "shards/train").mkdir(parents=True)
+    (tmp_path / "shards/train/a.tar").write_bytes(b"")
+    with pytest.raises(UserError, match="no images found; .* or name .*shards/train, which holds a.tar"):
+        open_reader(tmp_path / "shards")
+
+
+def test_a_kept_list_of_another_kind_is_read_anew(tmp_path, monkeypatch):
+    path = tmp_path / "l.txt"
+    path.write_text("a/1.png a\n" * 40)
+    save(tmp_path / "a/1.png", 1)
+    monkeypatch.setattr(files, "_LARGE", 100)
+    real = files._pack
+    for damage in (lambda found: found.pop("names"), lambda found: found.update(labels=found["labels"].astype(float))):
+        monkeypatch.setattr(files, "_pack", lambda *a, damage=damage: (found := real(*a), damage(found))[0])
+        with contextlib.suppress(KeyError):
+            files.read_list(tmp_path, path)
+        monkeypatch.setattr(files, "_pack", real)
+        assert files.read_list(tmp_path, path).labels.dtype == np.int64
+        (tmp_path / "l.txt.index.npz").unlink()
 
 
 def test_what_a_path_holds(tmp_path):
