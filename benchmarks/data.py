@@ -3,8 +3,8 @@
     make bench-data         # a quarter of an hour: images from files, .rec and shards, then ten million of them
 
 All figures are images a second of 112 x 112 JPEGs of about 4.6 KB, from a warm page cache. Each case is timed in turn
-with the decoder (one thread for each of the loader's, images in memory) and with the usual loader, and the median of
-the ratios is told. An epoch of the usual loader begins with the start of its processes, as every epoch of it does.
+with the decoder, on as many threads and from memory or from files as the case is, and with the usual loader; the
+medians of the ratios are told. An epoch of the usual loader begins with the start of its processes, as each does.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,42 +136,39 @@ def rate(work: Callable[[], None], images: int) -> float:
 
 
 def measure(folder: Path, rounds: int) -> dict[str, Any]:
-    """All cases, each in turn with the decoder and the usual loader."""
+    """All cases, each in turn with the decoder, on as many threads and from the same place, and the usual loader."""
     sets = open_sets(folder)
     files: Any = sets["files"].reader
     count = len(sets["files"])
     paths = [files.full_path(index) for index in range(count)]
-    data = [np.frombuffer(read_bytes(path), np.uint8) for path in paths]
-    limits = {
-        threads: lambda threads=threads: on_threads(lambda i: cv2.imdecode(data[i], cv2.IMREAD_COLOR), count, threads)
-        for threads in (1, 2)
-    }
-    from_files = lambda: on_threads(  # noqa: E731
-        lambda i: cv2.imdecode(np.fromfile(paths[i], np.uint8), cv2.IMREAD_COLOR), count, 1
-    )
-    cases: dict[str, tuple[int, Callable[[], None]]] = {
-        "decoder alone, images in memory": (1, limits[1]),
-        "decoder alone, from files": (1, from_files),
-        "decoder alone, images in memory, 2 threads": (2, limits[2]),
-        "usual loader, 2 processes": (2, lambda: usual(sets["files"], 2)),
-    }
+    kept = [np.frombuffer(read_bytes(path), np.uint8) for path in paths]
+
+    def decode_kept(index: int) -> None:
+        cv2.imdecode(kept[index], cv2.IMREAD_COLOR)
+
+    def decode_file(index: int) -> None:
+        cv2.imdecode(np.fromfile(paths[index], np.uint8), cv2.IMREAD_COLOR)
+
+    # name -> (what is decoded for comparison, threads, the work)
+    cases: dict[str, tuple[Callable[[int], None], int, Callable[[], None]]] = {}
+    for threads in (1, 2):
+        on = f"{threads} thread{'s' * (threads > 1)}"
+        for place, decode in (("memory", decode_kept), ("files", decode_file)):
+            cases[f"decoder alone, {place}, {on}"] = decode, threads, partial(on_threads, decode, count, threads)
+    cases["usual loader, files, 2 processes"] = decode_file, 2, partial(usual, sets["files"], 2)
     for name, dataset in sets.items():
+        decode = decode_file if name == "files" else decode_kept
         for threads in (1, 2):
-            cases[f"from {name}, {threads} thread{'s' * (threads > 1)}"] = (
-                threads,
-                lambda dataset=dataset, threads=threads: ours(dataset, threads),
-            )
-    cases["from files, 2 threads, and normalised"] = (
-        2,
-        lambda: ours(sets["files"], 2, lambda images, index: normalise(images)),
-    )
-    cases["from files, 2 threads, mirrored and normalised"] = (2, lambda: ours(sets["files"], 2, mirrored))
+            on = f"{threads} thread{'s' * (threads > 1)}"
+            cases[f"from {name}, {on}"] = decode, threads, partial(ours, dataset, threads)
+    for name, change in (("normalised", lambda images, index: normalise(images)), ("and mirrored", mirrored)):
+        cases[f"from files, 2 threads, {name}"] = decode_file, 2, partial(ours, sets["files"], 2, change)
     found: dict[str, Any] = {}
-    for name, (threads, work) in cases.items():
+    for name, (decode, threads, work) in cases.items():
         rates, ratios, against = [], [], []
         for _ in range(rounds):
-            limit = rate(limits[threads], count)
-            other = rate(lambda: usual(sets["files"], 2), count)
+            limit = rate(partial(on_threads, decode, count, threads), count)
+            other = rate(partial(usual, sets["files"], 2), count)
             rates.append(rate(work, count))
             ratios.append(rates[-1] / limit)
             against.append(rates[-1] / other)
@@ -179,8 +177,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
             "of_the_decoder": round(statistics.median(ratios), 3),
             "times_the_usual": round(statistics.median(against), 2),
         }
-    sizes = [len(each) for each in data]
-    return {"bytes_of_an_image": round(sum(sizes) / len(sizes)), "cases": found}
+    return {"bytes_of_an_image": round(sum(map(len, kept)) / count), "cases": found}
 
 
 # ------------------------------------------------------------------------------------------------ ten million

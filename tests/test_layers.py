@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1] / "opensphere"
 LAYERS = {
     "error": 0,
     "storage": 0,
+    "memory": 0,
     "sphere": 0,
     "geometry": 0,
     "collective": 0,

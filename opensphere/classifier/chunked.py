@@ -15,8 +15,9 @@ from opensphere.classifier.centers import Classes, rows_of
 from opensphere.classifier.classifier import Classifier
 from opensphere.classifier.draw import draw, weights_of_drawn
 from opensphere.classifier.shard import Shard
-from opensphere.classifier.sink import Dense, FusedSGD, Scratch, keep_freed_blocks
+from opensphere.classifier.sink import Dense, FusedSGD, Scratch
 from opensphere.error import UserError
+from opensphere.memory import keep_freed_blocks
 from opensphere.model.head.head import Head, Rows
 
 

@@ -39,16 +39,6 @@ class Scratch:
         return {"free": []}  # a copy or a file of a classifier needs none of it
 
 
-def keep_freed_blocks() -> None:
-    """Let the allocator of a CPU hold on to the temporaries of a block, rather than give them back to the system and
-    ask for them again, at a fault a page, which would cost a quarter of a step.
-
-    glibc learns from the largest piece that it has seen freed, up to 32 MiB, what is worth keeping: it is shown one.
-    Other allocators lose nothing by it.
-    """
-    torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")
-
-
 class Dense:
     """The whole gradient, (N, D), one row a centre."""
 

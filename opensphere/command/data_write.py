@@ -146,7 +146,8 @@ def write_files(folder: Path, source: Source, rows: Rows, report: Report) -> Non
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
     try:
         paths = [""] * len(source)
-        whose, theirs = None, set()  # the paths of one person, whose images come together
+        whose: str | None = None
+        theirs: set[str] = set()  # the paths of one person, whose images come together
         for number, (path, person, data) in enumerate(rows):
             index = int(rows.order[number])
             if person != whose:

@@ -45,7 +45,7 @@ class Broken:
         """
         index = self._instead.get(index, index)
         try:
-            return self.dataset[index][0].numpy(), index
+            return self.dataset.image(index), index
         except UserError as error:
             with self._lock:
                 return self._replace(index, error)
@@ -53,13 +53,13 @@ class Broken:
     def _replace(self, index: int, error: UserError) -> tuple[np.ndarray, int]:
         if index in self._instead:  # another thread was first
             index = self._instead[index]
-            return self.dataset[index][0].numpy(), index
+            return self.dataset.image(index), index
         self._note(index, error)
         for other in self._others(index):
             if other in self.found:
                 continue
             try:
-                image = self.dataset[other][0].numpy()
+                image = self.dataset.image(other)
             except UserError as another:
                 self._note(other, another)
                 continue

@@ -74,8 +74,12 @@ class ImageSet(Dataset):
             self._pixels = torch.from_numpy(pixels)
         return self._pixels
 
+    def image(self, index: int) -> np.ndarray:
+        """As `read`, or from memory where the set is there: then not to be written."""
+        return self.load()[index].numpy() if self.in_memory else self.read(index)
+
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.load()[index] if self.in_memory else torch.from_numpy(self.read(index)), index
+        return torch.from_numpy(self.image(index)), index
 
 
 def parse_size(image_size: int | Sequence[int]) -> tuple[int, int]:

@@ -16,11 +16,12 @@ from opensphere.dataset.groups import GroupBatches
 from opensphere.dataset.image_set import ImageSet
 from opensphere.dataset.sampler import BalancedBatches, GlobalBatches, Plan, SuccessiveBatches
 from opensphere.error import UserError
+from opensphere.memory import keep_freed_blocks
 
 TrainSampler = GlobalBatches | GroupBatches
 Change = Callable[[np.ndarray, int, int, int], np.ndarray]
-_AHEAD = 3  # batches that are read while one is used
-_TASK = 8  # images that a thread takes at a time
+_AHEAD = 4  # batches that are read while one is used
+_TASK = 32  # images that a thread takes at a time: with fewer, threads wait for one another more often
 
 
 class Batches:
@@ -47,6 +48,7 @@ class Batches:
         self.sampler = sampler
         self._workers = 0 if dataset.in_memory else min(num_workers, os.cpu_count() or 1)
         self._pinned = pin_memory and torch.cuda.is_available()
+        keep_freed_blocks()
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -80,7 +82,7 @@ class Batches:
 
     def read(self, number: int, index: int) -> tuple[np.ndarray, int]:
         """Image `index` for batch `number`, counted from the first of this iteration, and the index that it has."""
-        return self.dataset[index][0].numpy(), index
+        return self.dataset.image(index), index
 
 
 class _Batch:

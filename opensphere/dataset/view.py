@@ -35,8 +35,8 @@ class View(ImageSet):
         """All images of the set that keeps them, not of the view alone."""
         return self.dataset.load(progress)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.dataset[int(self.indices[index])][0], index
+    def image(self, index: int) -> np.ndarray:
+        return self.dataset.image(int(self.indices[index]))
 
 
 class Subset(View):

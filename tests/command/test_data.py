@@ -1,19 +1,22 @@
 """`opensphere data`: each verb, on built-in faces with faults planted among them."""
 
+import io
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from opensphere.command import data_write
 from opensphere.command.data_info import amount, class_memory
 from opensphere.command.main import main
 from opensphere.dataset import ClassDataset, PairDataset
-from opensphere.dataset.reader import open_reader
+from opensphere.dataset.reader import identities, open_reader, record
 from opensphere.dataset.synthetic import SyntheticFaces, write_folder
-from tests.dataset.pictures import save
+from tests.dataset.pictures import encode, save
 from tests.shared import shared
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +39,18 @@ def faces(made: Path, tmp_path: Path) -> Path:
 
 def data(*words: str | Path) -> int:
     return main(["data", *map(str, words)])
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, body in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            tar.addfile(member, io.BytesIO(body))
+
+
+def picture(seed: int) -> bytes:
+    return encode(np.full((8, 8, 3), seed, np.uint8))
 
 
 def bytes_of(path: Path) -> list[tuple[str, bytes]]:
@@ -180,6 +195,61 @@ def test_pairs_become_a_bin_file_and_back(faces: Path, tmp_path: Path, capsys: p
     assert data("info", tmp_path / "p.bin") == data("check", tmp_path / "p.bin") == 0
     assert "2: 1 of one person, 1 of two" in capsys.readouterr().out
     assert data("convert", faces, tmp_path / "q.bin") == data("convert", tmp_path / "p.bin", tmp_path / "q.rec") == 2
+
+
+def test_pairs_that_are_not_kept_are_told(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name, picture in (("Anna", "0000"), ("Bo", "0001")):
+        save(faces / name / f"{name}_{picture}.png", 1)
+    (tmp_path / "pairs.txt").write_text("0 Anna/Anna_0000.png Bo/Bo_0001.png\n")
+    for dest in ("p.rec", "p.tar", "p"):
+        assert data("convert", faces, tmp_path / dest, "--list", tmp_path / "pairs.txt") == 0
+        told = "the 1 pairs are not kept in this form; convert to a folder or a .bin file" in capsys.readouterr().out
+        assert told == (dest != "p")
+
+
+def test_images_of_one_path_do_not_overwrite_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "tars").mkdir()
+    for number in range(2):
+        write_tar(tmp_path / f"tars/{number}.tar", {"0001.jpg": picture(number), "0001.cls": b"%d" % number})
+    assert data("convert", tmp_path / "tars", tmp_path / "new") == 0
+    (second,) = (tmp_path / "new").rglob("00000001.jpg")
+    assert (tmp_path / "new/0001.jpg").read_bytes() == picture(0) and second.read_bytes() == picture(1)
+    there, back = ClassDataset("a", tmp_path / "tars"), ClassDataset("b", tmp_path / "new", tmp_path / "new/list.txt")
+    assert [bytes(back.reader.data(i)) for i in range(2)] == [bytes(there.reader.data(i)) for i in range(2)]
+    assert back.labels.tolist() == there.labels.tolist() == [0, 1]
+    write_tar(tmp_path / "tars/2.tar", {"1/00000003.jpg": picture(3), "1/00000003.cls": b"0"})
+    write_tar(tmp_path / "tars/3.tar", {"0001.jpg": picture(1), "0001.cls": b"1"})  # becomes 1/00000003.jpg too
+    assert data("convert", tmp_path / "tars", tmp_path / "other") == 2 and not (tmp_path / "other").exists()
+    assert "is another image's too; give each a path of its own" in capsys.readouterr().err
+
+
+def test_a_file_that_is_listed_twice_is_written_once(faces: Path, tmp_path: Path) -> None:
+    (faces / "list.txt").write_text("person_000000/0000.png a\n" * 2 + "person_000000/0000.png b\n")
+    assert data("convert", faces / "list.txt", tmp_path / "new") == 0
+    listed = "person_000000/0000.png a\n" * 2 + "b/00000002.png b\n"
+    assert (tmp_path / "new/list.txt").read_text() == listed
+    assert len(list((tmp_path / "new").rglob("*.png"))) == 2
+
+
+def test_capitals_are_no_other_file(faces: Path, tmp_path: Path) -> None:
+    assert data("convert", faces, tmp_path / "a.REC") == 0 and len(open_reader(tmp_path / "a.REC")) == 24
+    for dest in ("a.rec", "a.REC"):
+        assert data("convert", faces, tmp_path / dest) == 2
+    for end in ("idx", "lst"):
+        (tmp_path / f"a.{end}").rename(tmp_path / f"{end}.{end.upper()}")
+        assert data("convert", faces, tmp_path / f"{end}.rec") == 2
+
+
+def test_more_images_than_a_directory_can_tell(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """24 images and 6 people, with record 0, need numbers up to 31."""
+    for whole in (31, 32):
+        for module in (data_write, identities, record):
+            monkeypatch.setattr(module, "WHOLE", whole)
+        assert data("convert", faces, tmp_path / f"{whole}.rec") == 0
+        assert ("too many for InsightFace's directory" in capsys.readouterr().out) == (whole == 31)
+        assert bytes_of(tmp_path / f"{whole}.rec") == bytes_of(faces)
 
 
 def test_list(faces: Path, tmp_path: Path) -> None:

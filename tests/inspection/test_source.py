@@ -51,6 +51,33 @@ def test_a_bin_file() -> None:
     assert len(source) == 20 and source.pairs is not None and source.pairs.shape == (10, 2) and source.labels is None
 
 
+@pytest.mark.parametrize("line", ["0\t3.000000\ta/1.jpg", "1\t/faces/a/1.jpg\t3", "5\t1\t2\t1.5\ta/1.jpg"])
+def test_the_list_of_records(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.lst").write_text(line + "\n")
+    (tmp_path / "a.REC").write_bytes(b"")
+    for words in ([tmp_path / "a.lst"], [tmp_path, tmp_path / "a.lst"]):
+        with pytest.raises(UserError, match=r"a\.lst: its lines are of the images in .*a\.REC; name .*a\.REC$"):
+            open_source(*words)
+
+
+def test_a_list_of_pairs_beside_records(tmp_path: Path) -> None:
+    save(tmp_path / "a/1.png", 0), save(tmp_path / "b/1.png", 1)
+    (tmp_path / "a.lst").write_text("0\ta/1.png\tb/1.png\n")
+    (tmp_path / "a.rec").write_bytes(b"")
+    assert open_source(tmp_path / "a.lst").pairs is not None
+
+
+def test_a_list_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "list.txt").write_text("0 a b\n")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(UserError, match=r"list\.txt: .*Permission denied"):
+        open_source(tmp_path / "list.txt")
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such file or folder"):
         open_source(tmp_path / "none")

@@ -206,6 +206,19 @@ def test_what_a_path_may_name(tmp_path):
             RecordReader(missing and str(tmp_path / missing))
 
 
+def test_capitals(tmp_path):
+    write_records(tmp_path / "a.REC", [("anna/x.jpg", "anna", JPEG), ("bo/y.jpg", "bo", PNG)])
+    assert sorted(os.listdir(tmp_path)) == ["a.REC", "a.idx", "a.lst"]
+    for end in ("idx", "lst"):
+        (tmp_path / f"a.{end}").rename(tmp_path / f"a.{end.upper()}")
+    for given_path in ("a.REC", "a", "a.IDX", "a.idx", ""):
+        reader = RecordReader(tmp_path / given_path)
+        assert reader.root == str(tmp_path / "a.REC") and paths(reader) == ["anna/x.jpg", "bo/y.jpg"]
+    (tmp_path / "a.IDX").write_text("7\tx\n")
+    with pytest.raises(UserError, match=r"a\.IDX:1: "):
+        RecordReader(tmp_path / "a.REC")
+
+
 def test_every_record_is_an_image_without_a_directory(tmp_path):
     """In the order of the file, whatever the keys; labels alone, or the first of several; key 0 may have two labels."""
     records = [
@@ -482,6 +495,16 @@ def damage(path, at, data):
     content[at : at + len(data)] = data
     path.write_bytes(content)
     return path
+
+
+@pytest.mark.parametrize("length", range(1, 8))
+def test_files_shorter_than_a_record(tmp_path, length):
+    path = save(tmp_path, [image(1, 0, b"")])
+    path.write_bytes(path.read_bytes()[:length])
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"no record begins at byte 0|reaches beyond the file\'s"):
+            RecordReader(path)
+        path.with_suffix(".idx").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("block", [2, 1 << 13])
