@@ -12,6 +12,7 @@ import numpy as np
 
 from opensphere.dataset.image_set import decode
 from opensphere.dataset.reader import Reader
+from opensphere.dataset.reader.reader import Progress
 from opensphere.error import UserError
 from opensphere.inspection.complaint import DAMAGE, DOUBT, Complaints
 from opensphere.inspection.header import kind_of, read_header
@@ -27,8 +28,6 @@ _FREQUENCIES = np.array([row * SIDE + column for _, row, column in _ORDER])
 _FLAT = 6  # the small picture's range of grey below which it shows nothing
 _COLOUR = 4  # differences of a pixel's channels up to which it counts as grey
 _CHUNK = 64  # images that a thread takes at once
-
-Progress = Callable[[int, int], None]  # called with the number done and the number in all
 
 
 @dataclass(eq=False)

@@ -8,7 +8,10 @@ from contextvars import ContextVar
 
 from opensphere.dataset.annotation import find_images
 from opensphere.dataset.reader.files import FileReader, read_folder, read_images, read_list
+from opensphere.dataset.reader.pickled import PickledPairs
 from opensphere.dataset.reader.reader import Reader
+from opensphere.dataset.reader.record import RecordReader
+from opensphere.dataset.reader.shard import ShardReader
 from opensphere.error import UserError
 
 __all__ = ["FileReader", "Reader", "open_reader", "watched"]
@@ -53,16 +56,10 @@ def open_reader(path: str | os.PathLike, ann_path: str | os.PathLike | None = No
         return read_list(path, ann_path, progress)
     kind = _kind(path)
     if kind == "record":
-        from opensphere.dataset.reader.record import RecordReader
-
         return RecordReader(path, progress)
     if kind == "shard":
-        from opensphere.dataset.reader.shard import ShardReader
-
         return ShardReader(path, people, progress)
     if kind == "pickled":
-        from opensphere.dataset.reader.pickled import PickledPairs
-
         return PickledPairs(path)
     if kind == "list":
         return read_list(os.path.dirname(path) or ".", path, progress)

@@ -88,8 +88,8 @@ class FileReader(Reader):
 def read_list(folder: str | os.PathLike, path: str | os.PathLike, progress: Progress | None = None) -> FileReader:
     """The images of a list of `path name` a line, with the people, sorted by name.
 
-    What was read of a list of half a million lines or more is kept beside it, for the next time. `progress` is called
-    with the bytes read and those in all.
+    What was read of a list of 16 MB or more is kept beside it for the next time, if each of its lines is two fields of
+    ASCII with a space between. `progress` is then called with the bytes read and those in all.
 
     Raises:
         UserError: the list or the folder cannot be used, or the first image does not exist.
@@ -103,8 +103,7 @@ def read_list(folder: str | os.PathLike, path: str | os.PathLike, progress: Prog
         for image, person in lines:
             paths.add(image)
             people.add([person])
-        labels, sorted_names = people.sorted()
-        names = [os.fsdecode(name) for name in sorted_names]
+        labels, names = people.named()
     reader = FileReader(folder, paths, lines, labels, names)
     reader.check_first()
     return reader
@@ -137,8 +136,7 @@ def read_folder(folder: str | os.PathLike) -> FileReader:
         archives = sorted(path for end in ("rec", "tar") for path in Path(folder).glob(f"*/*.{end}"))
         also = f", or name {archives[0].parent}, which holds {archives[0].name}" if archives else ""
         raise UserError(f"{folder}: no images found; it should hold a folder of images for each person{also}")
-    labels, sorted_names = people.sorted()
-    names = [os.fsdecode(name) for name in sorted_names]
+    labels, names = people.named()
     if len(names) == 1 and any("/" in path.partition("/")[2] for path in paths):
         raise UserError(
             f"{folder}: it holds one folder only, {names[0]!r}; if the people are in there, "
@@ -176,6 +174,11 @@ class _People:
         rank = np.empty(len(order), np.int64)
         rank[[self._number[name] for name in order]] = np.arange(len(order))
         return rank[np.frombuffer(self._appeared, np.int64)], order
+
+    def named(self) -> tuple[np.ndarray, list[str]]:
+        """As `sorted`, the names as texts."""
+        labels, names = self.sorted()
+        return labels, [os.fsdecode(name) for name in names]
 
 
 class _NotPlainError(Exception):

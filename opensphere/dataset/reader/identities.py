@@ -14,7 +14,7 @@ import struct
 
 import numpy as np
 
-from opensphere.dataset.reader.recordio import Progress, RecordFile, read_idx
+from opensphere.dataset.reader.recordio import REBUILD, Progress, RecordFile, read_idx
 from opensphere.error import UserError
 
 HEAD = struct.Struct("<IfQQ")
@@ -23,7 +23,6 @@ WHOLE = 1 << 24
 _FLAG, _LABEL, _ID, _LABELS = 0, 1, 2, 6  # the words of a record in which these begin
 _ENTRY = HEAD.size + 8  # bytes of a record of the directory
 _AGAIN = "download or copy the file and its index again"
-_REBUILD = "download the index again, or delete it: it is then made from the records"
 
 
 def entry(key: int, first: int, stop: int) -> bytes:
@@ -94,10 +93,10 @@ class Records:
 
     def _check_index(self, idx: str) -> None:
         if not len(self.keys):
-            raise UserError(f"{idx}: the index is empty; {_REBUILD}")
+            raise UserError(f"{idx}: the index is empty; {REBUILD}")
         keys, offsets = self.keys[self.order], self.offsets
         for bad in np.flatnonzero(keys[1:] == keys[:-1])[:1]:
-            raise UserError(f"{idx}: record {keys[bad]} stands there twice; {_REBUILD}")
+            raise UserError(f"{idx}: record {keys[bad]} stands there twice; {REBUILD}")
         for bad in np.flatnonzero(offsets >= self.file.size)[:1]:
             raise UserError(
                 f"{idx}: record {self.keys[bad]}: byte {offsets[bad]} is beyond the end of {self.file.path} "
@@ -106,7 +105,7 @@ class Records:
         for bad in np.flatnonzero(offsets[1:] <= offsets[:-1])[:1]:
             raise UserError(
                 f"{idx}: record {self.keys[bad + 1]}: byte {offsets[bad + 1]} does not come after byte {offsets[bad]} "
-                f"of the line before; {_REBUILD}"
+                f"of the line before; {REBUILD}"
             )
 
     def _labels(self, positions: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ files that are about were written by Python 2 and 3, with images as bytes or as 
 
 import mmap
 import os
-import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from opensphere.dataset.reader.plain_pickle import Array, Coding, Span, decoded, read_plain
 from opensphere.dataset.reader.reader import Reader
+from opensphere.dataset.reader.recordio import FileBytes
 from opensphere.error import UserError
 from opensphere.storage import atomic_path
 
@@ -34,6 +34,7 @@ class PickledPairs(Reader):
 
     def __init__(self, path: str | os.PathLike):
         self.root = os.fspath(path)
+        self._file = FileBytes(self.root)
         with _mapped(self.root) as data:
             value = read_plain(data, self.root)
             if not isinstance(value, list | tuple) or len(value) != 2:
@@ -62,10 +63,7 @@ class PickledPairs(Reader):
         if not 0 <= index < len(self):
             raise IndexError(index)
         length = int(self._lengths[index])
-        try:
-            raw = os.pread(self._file(), length, int(self._starts[index]))
-        except OSError as error:
-            raise UserError(f"{self.where(index)}: cannot be read: {error.strerror}") from None
+        raw = self._file.read(int(self._starts[index]), length)
         if len(raw) != length:
             raise UserError(f"{self.where(index)}: the file became shorter while in use; start again when it is whole")
         try:
@@ -79,21 +77,6 @@ class PickledPairs(Reader):
 
     def where(self, index: int) -> str:
         return f"{self.root}: image {index}"
-
-    def _file(self) -> int:
-        """The open file. Two threads may open it at once: then the later one closes its own."""
-        kept = self.__dict__.get("_opened")
-        if kept is None:
-            opened = os.open(self.root, os.O_RDONLY)
-            kept = self.__dict__.setdefault("_opened", opened)
-            if kept == opened:
-                weakref.finalize(self, os.close, opened)
-            else:
-                os.close(opened)
-        return kept
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_opened"}
 
 
 def _mapped(path: str) -> mmap.mmap:

@@ -27,6 +27,7 @@ MARK = 0xCED7230A
 LIMIT = 1 << 29  # the word cannot tell of longer parts
 LONGEST = LIMIT - 1  # bytes of a record, as dmlc-core checks
 HEAD = 8  # words of a record that `heads` gives
+REBUILD = "download the index again, or delete it: it is then made from the records"
 
 _MARK = struct.pack("<I", MARK)
 _PART = struct.Struct("<II")
@@ -293,7 +294,7 @@ def read_idx(path: str | os.PathLike, progress: Progress | None = None) -> tuple
         if at + len(text) < size:
             text = text[: text.rfind(b"\n") + 1]
         if not text:
-            raise UserError(f"{path}:{lines + 1}: the line does not end; {_REBUILD}")
+            raise UserError(f"{path}:{lines + 1}: the line does not end; {REBUILD}")
         numbers = _numbers(text.replace(b"\r\n", b"\n"))
         if numbers is None:
             numbers = _numbers_by_line(text, path, lines)
@@ -304,9 +305,6 @@ def read_idx(path: str | os.PathLike, progress: Progress | None = None) -> tuple
         if progress is not None:
             progress(at, size)
     return np.concatenate(keys), np.concatenate(offsets)
-
-
-_REBUILD = "download the index again, or delete it: it is then made from the records"
 
 
 def _numbers(text: bytes) -> np.ndarray | None:
@@ -330,6 +328,6 @@ def _numbers_by_line(text: bytes, path: str, lines: int) -> np.ndarray:
         if not fields:
             continue
         if len(fields) != 2 or not all(field.isdigit() and len(field) <= _DIGITS for field in fields):
-            raise UserError(f"{path}:{line}: {content[:50]!r} is not a key, a TAB and an offset; {_REBUILD}")
+            raise UserError(f"{path}:{line}: {content[:50]!r} is not a key, a TAB and an offset; {REBUILD}")
         numbers.extend(map(int, fields))
     return np.frombuffer(numbers, np.int64).reshape(-1, 2)

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from opensphere.dataset.reader.reader import Progress
 from opensphere.dataset.synthetic.picture import render
 from opensphere.error import UserError
 
-Progress = Callable[[int, int], None]  # called with the number done and the number in all
 _WORTH_WORKERS, _MOST_WORKERS = 2000, 16  # pictures below which one process is faster; and enough is enough
 _rendered: dict["Album", np.ndarray] = {}  # the last albums, for all sets of this process that show the same
 _KEPT = 4
