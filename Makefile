@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check test-slow bench-head bench-data clean
+.PHONY: help demo test check test-slow bench-head bench-data bench-eval clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' Makefile
@@ -28,6 +28,9 @@ bench-head: .venv/.bench  ## a head over 85,000 to 1,000,000 classes, beside wha
 
 bench-data: .venv/.dev  ## images a second from files, .rec and shards, and ten million of them: a quarter of an hour
 	$(BIN)/python benchmarks/data.py
+
+bench-eval: .venv/.dev  ## templates of IJB-C's size, and search in a million, beside the usual way: ten minutes, 6 GB
+	$(BIN)/python benchmarks/eval.py
 
 clean:  ## remove what these commands made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

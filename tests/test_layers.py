@@ -22,6 +22,7 @@ LAYERS = {
     "inspection": 2,
     "protocol": 2,
     "engine": 3,
+    "report": 3,
     "config": 4,
     "command": 5,
 }

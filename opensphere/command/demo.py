@@ -21,8 +21,10 @@ from opensphere.engine.folder import make_run_folder, versions
 from opensphere.engine.parallel import World, choose_precision, launch
 from opensphere.engine.settings import DataLoader
 from opensphere.error import UserError
+from opensphere.metric.estimate import Estimate
 
 TITLE = "Losses under identical conditions"
+RESAMPLES = 1000  # of the people, for intervals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
     write_tables(folder, "result", TITLE, rows, versions=versions())
     print_table(console, TITLE, rows)
     names = ", ".join(dataset.name for dataset in tests)
-    console.print(f"ten-fold accuracy in per cent on people never seen in training ({names}): mean ± standard error")
+    console.print(
+        f"in per cent, on people never seen in training ({names}): ten-fold accuracy ± standard error; "
+        f"others with 95% intervals from {RESAMPLES:,} resamples of the people"
+    )
     console.print(f"{time.perf_counter() - began:,.0f} seconds in all; runs, logs and tables are in {folder}")
     return 0
 
@@ -155,10 +160,11 @@ def raw_pixels(dataset: Any) -> np.ndarray:
     return pixels - pixels.mean(axis=0)
 
 
-def measure(tests: list[Any], features: list[np.ndarray]) -> dict[str, float]:
+def measure(tests: list[Any], features: list[np.ndarray]) -> dict[str, Estimate]:
     """The metrics of each test set; with several, their names stand before the columns."""
-    found: dict[str, float] = {}
+    found: dict[str, Estimate] = {}
     for dataset, values in zip(tests, features, strict=True):
         prefix = f"{dataset.name} " if len(tests) > 1 else ""
-        found.update({prefix + key: value for key, value in protocol.evaluate(dataset, values).items()})
+        measured = protocol.measure(dataset, values, RESAMPLES).estimates
+        found.update({prefix + key: estimate for key, estimate in measured.items()})
     return found

@@ -13,6 +13,8 @@ from opensphere.error import UserError
 ABOUT = {
     "train": "train a model from a config, or resume a run",
     "test": "test one or more run folders",
+    "calibrate": "set the thresholds of a run for false match rates, on your own people",
+    "verify": "say whether images show one person, by the threshold of a run",
     "demo": "train three losses on built-in faces under identical conditions and compare them",
     "faces": "write the built-in procedural faces to a folder with a list",
     "data": "look into a set of images, find what is wrong with it, write it in another form",

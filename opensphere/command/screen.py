@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,8 +26,10 @@ from rich.text import Text
 
 from opensphere import storage
 from opensphere.dataset.reader import watched
+from opensphere.metric.estimate import Estimate
 
-Rows = list[dict[str, Any]]  # a table: the same keys in each row, in the order of the columns
+# a table: the same keys in each row, in the order of the columns; values are text, numbers or estimates
+Rows = list[dict[str, Any]]
 
 
 def make_console(quiet: bool = False) -> Console:
@@ -79,18 +82,57 @@ def load_images(datasets: Sequence[Any], console: Console) -> None:
         console.print(f"{count:,} images brought into memory in {seconds:.1f} s", highlight=False)
 
 
-def write_tables(folder: Path, name: str, title: str, rows: Rows, **more: Any) -> None:
-    """Write a table as `<folder>/<name>.txt`, `.csv` and `.json`; `more` goes into the JSON beside its rows."""
+def write_tables(folder: Path, name: str, title: str, rows: Rows, notes: Sequence[str] = (), **more: Any) -> None:
+    """Write a table as `<folder>/<name>.txt`, `.csv` and `.json`.
+
+    Args:
+        notes: lines below the text.
+        more: goes into the JSON beside its rows.
+
+    The rows of the CSV and the JSON hold values; those of the CSV also `X low` and `X high`, the ends of the interval
+    of X. The JSON has `uncertainty` for that: a row for each row, with low, high, the standard error, the reason why
+    there is no value, and the values fold by fold.
+    """
+    storage.write_text(folder / f"{name}.txt", "\n".join([table_text(title, rows), *notes]) + "\n")
+    table = io.StringIO()
+    flat = [_with_interval(row) for row in rows]
+    writer = csv.DictWriter(table, list(flat[-1]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    storage.write_text(folder / f"{name}.csv", table.getvalue())
+    uncertain = [{key: _known(value) for key, value in row.items() if isinstance(value, Estimate)} for row in rows]
+    uncertainty = {"uncertainty": uncertain} if any(uncertain) else {}
+    values = [
+        {key: value.value if isinstance(value, Estimate) else value for key, value in row.items()} for row in rows
+    ]
+    storage.write_text(folder / f"{name}.json", json_text({**more, "rows": values, **uncertainty}))
+
+
+def table_text(title: str, rows: Rows) -> str:
+    """A table as lines of text, as wide as it needs."""
     text = Console(file=io.StringIO(), width=10_000)
     text.print(render_table(title, rows))
-    lines = [line.rstrip() for line in text.file.getvalue().splitlines()]  # type: ignore[attr-defined]
-    storage.write_text(folder / f"{name}.txt", "\n".join(lines) + "\n")
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[-1]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    storage.write_text(folder / f"{name}.csv", table.getvalue())
-    storage.write_text(folder / f"{name}.json", json.dumps({**more, "rows": rows}, indent=2, ensure_ascii=False) + "\n")
+    lines = text.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def json_text(content: Any) -> str:
+    """JSON for people and programs; numbers that are not known are null."""
+
+    def known(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: known(child) for key, child in value.items()}
+        if isinstance(value, list):
+            return [known(child) for child in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(known(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def reasons(rows: Rows) -> list[str]:
+    """Why there are dashes in a table, one line for each column that has one."""
+    found = {key: value.why for row in rows for key, value in row.items() if isinstance(value, Estimate) and value.why}
+    return [f"–  {key}: {why}" for key, why in found.items()]
 
 
 def print_table(console: Console, title: str, rows: Rows) -> None:
@@ -102,7 +144,7 @@ def print_table(console: Console, title: str, rows: Rows) -> None:
 
 
 def render_table(title: str, rows: Rows, turned: bool = False) -> Table:
-    """A table for a terminal or a text file; a column `X SE` is shown as ± behind the values of X.
+    """A table for a terminal or a text file; a column `X SE` is shown as ± behind the values of X, if that is a number.
 
     Args:
         turned: rows become columns.
@@ -124,5 +166,43 @@ def render_table(title: str, rows: Rows, turned: bool = False) -> Table:
 
 def _cell(row: dict[str, Any], key: str) -> str:
     value = row.get(key, "")
-    text = f"{value:.2f}" if isinstance(value, float) else str(value)
+    if isinstance(value, Estimate):
+        return _estimate_cell(value)
+    if not isinstance(value, float):
+        return str(value)
+    text = "–" if math.isnan(value) else f"{value:.2f}"
     return f"{text} ± {row[key + ' SE']:.2f}" if f"{key} SE" in row else text
+
+
+def _estimate_cell(estimate: Estimate) -> str:
+    """The value with the standard error over folds, else with the ends of the interval, where there is one."""
+    if math.isnan(estimate.value):
+        return "–"
+    text = f"{estimate.value:.2f}"
+    if estimate.folds is not None:
+        return f"{text} ± {estimate.error:.2f}"
+    low, high = estimate.interval()
+    return text if math.isnan(low) else f"{text} [{low:.2f}, {high:.2f}]"
+
+
+def _with_interval(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for CSV: what is not known is empty."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Estimate):
+            flat[key] = value.value
+            if value.folds is not None or value.replicates is not None:
+                flat[f"{key} low"], flat[f"{key} high"] = value.interval()
+        else:
+            flat[key] = value
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in flat.items()}
+
+
+def _known(estimate: Estimate) -> dict[str, Any]:
+    """What is known of an estimate's uncertainty."""
+    low, high = estimate.interval()
+    found = {"low": low, "high": high, "error": estimate.error}
+    known: dict[str, Any] = {key: value for key, value in found.items() if math.isfinite(value)}
+    if estimate.folds is not None:
+        known["folds"] = estimate.folds.tolist()
+    return {**known, "why": estimate.why} if estimate.why else known

@@ -15,7 +15,7 @@ from opensphere.config.building import (
     settings,
 )
 from opensphere.config.checking import check_test, check_train, view_of, with_view
-from opensphere.config.reading import Config, dump, load, load_plain
+from opensphere.config.reading import Config, dump, load, load_plain, merge
 
 __all__ = [
     "Config",
@@ -30,6 +30,7 @@ __all__ = [
     "dump",
     "load",
     "load_plain",
+    "merge",
     "settings",
     "view_of",
     "with_view",

@@ -26,7 +26,12 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     Raises:
         UserError: the file is missing or no YAML, or an override has no `=`.
     """
-    config = load_plain(path)
+    return merge(load_plain(path), overrides)
+
+
+def merge(config: Config, overrides: Iterable[str] = ()) -> Config:
+    """As `load`, from what the file would hold."""
+    config = copy.deepcopy(config)
     for override in overrides:
         _override(config, override)
     data = config.get("data")

@@ -18,20 +18,22 @@ class DrawnPairs(View):
 
     Args:
         dataset: has `labels`.
-        pairs, folds, seed: as `draw_pairs`; None folds: one draw from everybody.
+        pairs: as `draw_pairs`. If not given: as many as there are, at most 6,000.
+        folds, seed: as `draw_pairs`; None folds: one draw from everybody.
         name: for tables and file names; the set's own if not given.
-        metrics: names of what to report; all that the set allows if not given.
+        metrics: names of what to report; the usual ones if not given.
 
     Attributes:
         pairs: (P, 2) int64, indices of this set's images, which are those that appear in a pair.
         is_same: (P,) bool.
         folds: (P,) int64 or None.
+        persons: (N,) int64 from 0 without gaps, whom each image shows.
     """
 
     def __init__(
         self,
         dataset: Any,
-        pairs: int,
+        pairs: int | None = None,
         folds: int | None = 10,
         seed: int = 0,
         name: str | None = None,
@@ -39,10 +41,13 @@ class DrawnPairs(View):
     ):
         super().__init__(dataset, name)
         self.metrics = parse_metrics(metrics)
+        if pairs is None:
+            pairs = _available(dataset.labels, folds or 1, seed)
         drawn, self.is_same, fold = draw_pairs(dataset.labels, pairs, folds or 1, seed)
         self.folds = None if folds is None else fold
         self.indices, positions = np.unique(drawn, return_inverse=True)
         self.pairs = positions.reshape(-1, 2).astype(np.int64)
+        self.persons = np.unique(dataset.labels[self.indices], return_inverse=True)[1].astype(np.int64)
 
 
 def hold_out(
@@ -81,8 +86,6 @@ def hold_out(
     apart = Subset.of_people(dataset, chosen)
     name = f"{dataset.name}_holdout"
     try:
-        if pairs is None:
-            pairs = _available(apart.labels, folds or 1, seed)
         return Subset.of_people(dataset, rest), DrawnPairs(apart, pairs, folds, seed, name)
     except UserError as error:
         raise UserError(f"holdout of {dataset.name}: {error}; or train without: data.val=[]") from None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from opensphere.dataset.digest import digests
 from opensphere.dataset.reader.reader import Progress, Reader
 from opensphere.error import UserError
 
@@ -77,6 +78,33 @@ class ImageSet(Dataset):
     def image(self, index: int) -> np.ndarray:
         """As `read`, or from memory where the set is there: then not to be written."""
         return self.load()[index].numpy() if self.in_memory else self.read(index)
+
+    def keys(self, indices: np.ndarray | None = None) -> np.ndarray | None:
+        """What the pixels of images depend on, as 16 bytes each: images of one key look the same, whatever their sets.
+
+        A set that has a `read` of its own has no keys unless it has `image_facts`, or `keys` of its own.
+
+        Args:
+            indices: (n,) int64, which images; None: all.
+
+        Returns:
+            (n, 16) uint8; None where the set cannot tell when an image changes.
+        """
+        kind = "file"
+        if type(self).read is not ImageSet.read:
+            if type(self).image_facts is ImageSet.image_facts:
+                return None
+            kind = type(self).__name__
+        indices = np.arange(len(self)) if indices is None else indices
+        stored, facts = self.reader.keys(indices), self.image_facts()
+        if stored is None:
+            return None
+        columns = [stored] if facts is None else [stored, facts[indices]]
+        return digests(f"{kind} {self.image_size} {self.crop}", *columns)
+
+    def image_facts(self) -> np.ndarray | None:
+        """(N, k) numbers that pixels depend on beside the stored image, such as landmarks; None: there are none."""
+        return None
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return torch.from_numpy(self.image(index)), index

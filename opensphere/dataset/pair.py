@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
 from opensphere.dataset.image_set import ImageSet, parse_metrics
 from opensphere.dataset.pair_list import read_pairs
+from opensphere.dataset.persons import find_persons
 from opensphere.dataset.reader.files import FileReader
 from opensphere.dataset.reader.pickled import PickledPairs
 from opensphere.error import UserError
@@ -20,9 +22,9 @@ class PairDataset(ImageSet):
     Args:
         name: for tables and file names.
         data_dir: the folder that paths are relative to; without a list, a `.bin` file of InsightFace.
-        ann_path: a list of `label path path` a line (label 1: the same person, 0: two people), LFW's `pairs.txt`, or
-            the folder Protocol/Split/FF or FP of CFP.
-        metrics: names of what to report; all that the set allows if not given.
+        ann_path: a list of `label path path` a line (label 1: the same person, 0: two people), LFW's `pairs.txt`, one
+            of RFW's, or the folder Protocol/Split/FF or FP of CFP.
+        metrics: names of what to report; the usual ones if not given.
         folds: a number of folds of successive pairs; None for no folds; "auto" for those of the list, or ten if it
             looks made for them (see `find_folds`).
         image_size: side length, or [height, width].
@@ -34,6 +36,8 @@ class PairDataset(ImageSet):
         pairs: (P, 2) int64, indices of the set's images.
         is_same: (P,) bool.
         folds: (P,) int64 from 0, or None.
+        persons: (N,) int64 from 0 without gaps, whom each image shows: as the protocol names people, else as
+            `find_persons` finds them, when first asked.
 
     Raises:
         UserError: the list or the folder cannot be used, or images do not exist.
@@ -54,7 +58,7 @@ class PairDataset(ImageSet):
         super().__init__(name, image_size, in_memory, crop)
         self.test_mode = test_mode
         self.metrics = parse_metrics(metrics)
-        own_folds = None
+        own_folds, self._persons = None, None
         if ann_path is None:
             self.reader = self._open_bin(os.fspath(data_dir))
             self.pairs, self.is_same = self.reader.pairs, self.reader.is_same
@@ -62,7 +66,12 @@ class PairDataset(ImageSet):
             found = read_pairs(ann_path, data_dir)
             self.reader = FileReader(data_dir, found.paths, found)
             self.pairs, self.is_same, own_folds = found.pairs, found.is_same, found.folds
+            self._persons = found.persons
         self.folds = own_folds if folds == "auto" and own_folds is not None else parse_folds(folds, self.is_same)
+
+    @cached_property
+    def persons(self) -> np.ndarray:
+        return find_persons(self.reader, self.pairs, self.is_same) if self._persons is None else self._persons
 
     @staticmethod
     def _open_bin(path: str) -> PickledPairs:

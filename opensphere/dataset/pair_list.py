@@ -5,7 +5,7 @@ Ours has `label path path` a line; label 1: the same person, 0: two people.
 LFW (Huang et al. 2007): `pairs.txt` begins with the number of folds and of pairs of a kind in each fold; then come, for
 each fold, so many lines `name number number` of one person and so many `name number name number` of two. Where the
 first line is one number (`pairsDevTrain.txt`, `pairsDevTest.txt`), there are no folds. Image 7 of Anna is
-Anna/Anna_0007.jpg.
+Anna/Anna_0007.jpg. RFW (Wang et al. 2019) has such files without the first line.
 
 CFP (Sengupta et al. 2016): the folder Protocol has the numbered images of two poses in `Pair_list_F.txt` and
 `Pair_list_P.txt`, a line `number path` each, and for each fold of Split/FF and Split/FP a `same.txt` and a `diff.txt`
@@ -14,13 +14,14 @@ of `number,number` a line. The numbers of FF are both frontal ones, those of FP 
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from opensphere.dataset.annotation import IMAGE_SUFFIXES, Lines, Texts
+from opensphere.dataset.persons import numbered
 from opensphere.dataset.reader.files import FileReader, check_folder
 from opensphere.error import UserError
 
@@ -41,6 +42,7 @@ class PairList:
         folds: (P,) int64 from 0, or None.
         lists: the lists that name images.
         places: (N, 2) int64, of each image its list and its item there.
+        persons: (N,) int64 from 0 without gaps, whom each image shows, where the protocol names people; else None.
     """
 
     path: str
@@ -50,6 +52,7 @@ class PairList:
     folds: np.ndarray | None
     lists: Sequence[Lines]
     places: np.ndarray
+    persons: np.ndarray | None = None
 
     def where(self, index: int) -> str:
         """The file and line that name image `index`, such as `pairs.txt:17`."""
@@ -64,7 +67,8 @@ def read_pairs(path: str | os.PathLike, data_dir: str | os.PathLike) -> PairList
     folder from the one that holds Data to Images, or as a copy of Images, with any suffix.
 
     Args:
-        path: a list of `label path path` a line, LFW's file, or CFP's folder Protocol/Split/FF or Protocol/Split/FP.
+        path: a list of `label path path` a line, LFW's file, one of RFW, or CFP's folder Protocol/Split/FF or
+            Protocol/Split/FP.
 
     Raises:
         UserError: the path holds none of these, a list is not whole, or an image does not exist.
@@ -73,17 +77,25 @@ def read_pairs(path: str | os.PathLike, data_dir: str | os.PathLike) -> PairList
     if os.path.isdir(path):
         found = _read_cfp(path, data_dir)
     else:
-        found = _read_lfw(path, data_dir) if _begins_as_lfw(path) else _read_plain(path)
+        found = _READERS[_kind(path)](path, data_dir)
     FileReader(data_dir, found.paths, found).check_all()
     return found
 
 
-def _begins_as_lfw(path: str) -> bool:
+def _kind(path: str) -> str:
+    """What the first line of a file shows it to be."""
     first = next(iter(Lines(path, ("label path path",), more=True)))
-    return len(first) <= 2 and all(field.strip().isdigit() for field in first)
+    number = [field.strip().isdigit() for field in first]
+    if len(first) <= 2 and all(number):
+        return "LFW"
+    if len(first) == 3 and number == [False, True, True]:
+        return "RFW"
+    if len(first) == 4 and number[1] and number[3]:
+        return "RFW"
+    return "plain"
 
 
-def _read_plain(path: str) -> PairList:
+def _read_plain(path: str, data_dir: str) -> PairList:
     lines = Lines(path, ("label", "path", "path"))
     sides, is_same = _Sides(), bytearray()
     for label, *pair in lines:
@@ -114,10 +126,17 @@ class _Sides:
         self.pairs.append(index)
 
     def finished(
-        self, path: str, paths: Texts, is_same: np.ndarray, folds: np.ndarray | None, lists: Sequence[Lines]
+        self,
+        path: str,
+        paths: Texts,
+        is_same: np.ndarray,
+        folds: np.ndarray | None,
+        lists: Sequence[Lines],
+        people: Iterable[Hashable] | None = None,
     ) -> PairList:
         pairs, places = (np.array(numbers, np.int64).reshape(-1, 2) for numbers in (self.pairs, self.places))
-        return PairList(path, paths, pairs, is_same, folds, lists, places)
+        persons = None if people is None else numbered(people)
+        return PairList(path, paths, pairs, is_same, folds, lists, places, persons)
 
 
 def _number(field: bytes, where: str) -> int:
@@ -147,27 +166,45 @@ def _read_lfw(path: str, data_dir: str) -> PairList:
             raise UserError(
                 f"{where}: more than the {total} pairs that the first line promises; download or copy it again"
             )
-        for name in _lfw_images(fields, (item - 1) % (2 * half) < half, half, where):
+        same = (item - 1) % (2 * half) < half
+        if len(fields) != (3 if same else 4):
+            wanted = "one person, name number number," if same else "two people, name number name number,"
+            raise UserError(
+                f"{where}: {len(fields)} fields where a pair of {wanted} is expected; the first line promises {half} "
+                "pairs of either kind in turn"
+            )
+        for name in _numbered_images(fields, where):
             sides.add(name, 0, item)
     if lines.count - 1 != total:
         raise UserError(
             f"{path}: {lines.count - 1} pairs where the first line promises {total}; download or copy it again"
         )
-    stems = [os.fsdecode(b"%b/%b_%04d" % (name, name, number)) for name, number in sides.names]
-    suffix = _suffix(data_dir, stems[0], ".jpg") or ".jpg"
     pair = np.arange(total)
     folds = pair // (2 * half) if total > 2 * half else None
-    return sides.finished(path, Texts(stem + suffix for stem in stems), pair % (2 * half) < half, folds, (lines,))
+    paths, people = _numbered_paths(sides, data_dir)
+    return sides.finished(path, paths, pair % (2 * half) < half, folds, (lines,), people)
 
 
-def _lfw_images(fields: list[bytes], is_same: bool, half: int, where: str) -> list[tuple[bytes, int]]:
-    """(name, number) of both images in a line."""
-    if len(fields) != (3 if is_same else 4):
-        wanted = "one person, name number number," if is_same else "two people, name number name number,"
-        raise UserError(
-            f"{where}: {len(fields)} fields where a pair of {wanted} is expected; the first line promises {half} "
-            "pairs of either kind in turn"
-        )
+def _read_rfw(path: str, data_dir: str) -> PairList:
+    lines = Lines(path, ("name number number",), more=True)
+    sides, is_same = _Sides(), bytearray()
+    for item, fields in enumerate(lines):
+        if len(fields) not in (3, 4):
+            wanted = "name number number or name number name number"
+            raise UserError(f"{lines.where(item)}: {len(fields)} fields where {wanted} is expected")
+        for name in _numbered_images(fields, lines.where(item)):
+            sides.add(name, 0, item)
+        is_same.append(len(fields) == 3)
+    paths, people = _numbered_paths(sides, data_dir)
+    return sides.finished(path, paths, np.frombuffer(is_same, bool).copy(), None, (lines,), people)
+
+
+_READERS = {"plain": _read_plain, "LFW": _read_lfw, "RFW": _read_rfw}
+
+
+def _numbered_images(fields: list[bytes], where: str) -> list[tuple[bytes, int]]:
+    """(name, number) of both images in a line of three fields, for one person, or of four, for two."""
+    is_same = len(fields) == 3
     first, other = fields[0], fields[0] if is_same else fields[2]
     for name in (first, other):
         if b"/" in name or name in (b".", b".."):
@@ -175,6 +212,13 @@ def _lfw_images(fields: list[bytes], is_same: bool, half: int, where: str) -> li
     if not is_same and first == other:
         raise UserError(f"{where}: a pair of two people names {os.fsdecode(first)!r} twice")
     return [(first, _number(fields[1], where)), (other, _number(fields[-1], where))]
+
+
+def _numbered_paths(sides: _Sides, data_dir: str) -> tuple[Texts, list[bytes]]:
+    """The path of each image, with the suffix that the first one has, and the name of its person."""
+    stems = [os.fsdecode(b"%b/%b_%04d" % (name, name, number)) for name, number in sides.names]
+    suffix = _suffix(data_dir, stems[0], ".jpg") or ".jpg"
+    return Texts(stem + suffix for stem in stems), [name for name, _ in sides.names]
 
 
 def _read_cfp(path: str, data_dir: str) -> PairList:
@@ -207,9 +251,10 @@ def _read_cfp(path: str, data_dir: str) -> PairList:
                 raise UserError(
                     f"{lines.path}: {lines.count} pairs where {first} has {half}; download or copy it again"
                 )
-    paths = _cfp_located([images[pose][number - 1] for pose, number in sides.names], data_dir)
+    parts = [images[pose][number - 1] for pose, number in sides.names]
+    paths, people = Texts(_cfp_located(parts, data_dir)), ("/".join(names[:-2]) for names in parts)
     pair = np.arange(2 * half * _CFP_FOLDS)
-    return sides.finished(path, Texts(paths), pair % (2 * half) < half, pair // (2 * half), tuple(lists.values()))
+    return sides.finished(path, paths, pair % (2 * half) < half, pair // (2 * half), tuple(lists.values()), people)
 
 
 def _cfp_list(path: str, pose: str) -> Lines:

@@ -38,6 +38,9 @@ class View(ImageSet):
     def image(self, index: int) -> np.ndarray:
         return self.dataset.image(int(self.indices[index]))
 
+    def keys(self, indices: np.ndarray | None = None) -> np.ndarray | None:
+        return self.dataset.keys(self.indices if indices is None else self.indices[indices])
+
 
 class Subset(View):
     """Some images of a set of people, with labels from 0 without gaps.

@@ -29,10 +29,11 @@ class Estimate:
     @property
     def error(self) -> float:
         """The standard error: of the mean over the folds, else the deviation of the replicates; NaN with neither."""
-        if self.folds is not None:
-            return float(np.std(self.folds, ddof=1) / np.sqrt(len(self.folds)))
-        known = self._known()
-        return float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+        known = self._known() if self.folds is None else self.folds
+        if len(known) < 2:
+            return float("nan")
+        deviation = float(np.std(known, ddof=1))
+        return deviation if self.folds is None else deviation / float(np.sqrt(len(known)))
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Its lower and upper end: Student's t over the folds, else percentiles of the replicates; NaN with neither."""
@@ -60,7 +61,12 @@ def mean(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of estimates of one quantity, replicate by replicate and fold by fold: checkpoints of one run, say.
 
     Where one of them cannot be said, the mean cannot, for the same reason.
+
+    Raises:
+        ValueError: there are none, or they have not as many replicates, or folds.
     """
+    if not estimates:
+        raise ValueError("there are no estimates to take the mean of")
     why = next((estimate.why for estimate in estimates if estimate.why), "")
     parts = []
     for rows in ([e.replicates for e in estimates], [e.folds for e in estimates]):

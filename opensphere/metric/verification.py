@@ -63,26 +63,42 @@ def ten_fold(scores: np.ndarray, is_same: np.ndarray, folds: np.ndarray) -> tupl
 
     Args:
         scores: (P,), or (K, P) if each fold sees other scores (`centred_scores`).
-        is_same: (P,) bool.
-        folds: (P,), the fold of each pair.
+        is_same: (P,) bool, or 0 and 1.
+        folds: (P,), the fold of each pair; each holds as many pairs, or one more.
 
     Returns:
         accuracies: (K,) shares of the pairs of each fold, in order of the folds' numbers.
         thresholds: (K,); a pair is accepted when its score is above it.
 
     Raises:
-        ValueError: there are fewer than two folds, or as `roc` for the pairs outside a fold.
+        ValueError: a score is not finite, a label is not 0 or 1, shapes do not fit, there are fewer than two folds or
+            they differ in size, or as `roc` for the pairs outside a fold.
     """
-    is_same = np.asarray(is_same, bool)
-    accuracies, thresholds = [], []
+    scores, is_same = _checked(scores, is_same, folds)
+    thresholds = []
     for number, held_out in _splits(folds):
-        row = scores[number] if np.ndim(scores) == 2 else scores
-        if np.isnan(row).any():
-            raise ValueError(f"{int(np.isnan(row).sum())} of {len(row)} scores are not a number")
-        threshold = best_threshold(roc(row[~held_out], is_same[~held_out]))
-        accuracies.append(np.mean((row[held_out] > threshold) == is_same[held_out]))
-        thresholds.append(threshold)
-    return np.array(accuracies), np.array(thresholds)
+        row = scores[number] if scores.ndim == 2 else scores
+        thresholds.append(best_threshold(roc(row[~held_out], is_same[~held_out])))
+    right = fold_decisions(scores, is_same, folds, np.array(thresholds))
+    return np.array([np.mean(right[held_out]) for _, held_out in _splits(folds)]), np.array(thresholds)
+
+
+def fold_decisions(scores: np.ndarray, is_same: np.ndarray, folds: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """(P,) bool: which pairs are decided rightly at the threshold of their fold, to compare two models pair by pair.
+
+    Args:
+        scores, is_same, folds: as `ten_fold`.
+        thresholds: (K,), as `ten_fold` gives them.
+
+    Raises:
+        ValueError: as `ten_fold`, or there is not one threshold a fold.
+    """
+    scores, is_same = _checked(scores, is_same, folds)
+    right = np.empty(len(is_same), bool)
+    for (number, held_out), threshold in zip(_splits(folds), thresholds, strict=True):
+        row = scores[number] if scores.ndim == 2 else scores
+        right[held_out] = (row[held_out] > threshold) == is_same[held_out]
+    return right
 
 
 def best_threshold(curve: Roc) -> float:
@@ -103,10 +119,33 @@ def mean_and_error(accuracies: np.ndarray) -> tuple[float, float]:
     return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies)))
 
 
+def _checked(scores: np.ndarray, is_same: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores, and labels as bool. Raises ValueError if the three do not fit or hold what they should not."""
+    scores, labels = np.asarray(scores), np.asarray(is_same)
+    if scores.ndim not in (1, 2) or labels.ndim != 1 or not scores.shape[-1:] == labels.shape == np.shape(folds):
+        shapes = f"scores of shape {scores.shape}, labels of {labels.shape}, folds of {np.shape(folds)}"
+        raise ValueError(f"{shapes}; they should be (P,) or (K, P), (P,) and (P,)")
+    if scores.ndim == 2 and len(scores) != (count := len(np.unique(folds))):
+        raise ValueError(f"{len(scores)} rows of scores for {count} folds")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{int((~np.isfinite(scores)).sum())} of {scores.size} scores are not finite")
+    if labels.dtype != bool and not np.isin(labels, (0, 1)).all():
+        wrong = labels[~np.isin(labels, (0, 1))]
+        raise ValueError(f"{len(wrong)} of {len(labels)} labels are neither 0 nor 1, the first is {wrong[0]}")
+    return scores, labels.astype(bool)
+
+
 def _splits(folds: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """The position of each fold, and (P,) bool which pairs are in it."""
-    numbers = np.unique(folds)
+    """The position of each fold, and (P,) bool which pairs are in it.
+
+    Raises:
+        ValueError: there are fewer than two, or they differ by more than the one pair that does not divide.
+    """
+    numbers, sizes = np.unique(folds, return_counts=True)
     if len(numbers) < 2:
-        raise ValueError(f"{len(numbers)} fold; two or more are needed")
+        raise ValueError(f"{len(numbers)} fold{'s' * (not len(numbers))}; two or more are needed")
+    if sizes.max() - sizes.min() > 1:
+        told = ", ".join(map(str, sizes[:20])) + (", ..." if len(sizes) > 20 else "")
+        raise ValueError(f"the folds hold {told} pairs; they should be of equal size, or one apart")
     for position, number in enumerate(numbers):
         yield position, folds == number

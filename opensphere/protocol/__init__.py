@@ -2,7 +2,7 @@
 
 suits(dataset) -> bool: whether it can measure on such a set;
 columns(dataset) -> list[str]: what the table will hold, without having any features;
-evaluate(dataset, features) -> dict[str, float]: the table's row, in per cent.
+measure(dataset, features, resamples, seed) -> Measurement: the table's row with its uncertainty.
 """
 
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from opensphere.error import UserError
-from opensphere.protocol import ijb, verification
+from opensphere.protocol import blufr, distractors, ijb, rfw, tinyface, verification
+from opensphere.protocol.measurement import Measurement
 
-_PROTOCOLS = (ijb, verification)
+_PROTOCOLS = (ijb, blufr, tinyface, rfw, distractors, verification)
 
 
 def check(dataset: Any) -> list[str]:
-    """The columns that `evaluate` will give.
+    """The columns that `measure` will give.
 
     Raises:
         UserError: nothing can be measured on such a set, or not what its `metrics` name.
@@ -24,12 +25,14 @@ def check(dataset: Any) -> list[str]:
     return _protocol(dataset).columns(dataset)
 
 
-def evaluate(dataset: Any, features: np.ndarray) -> dict[str, float]:
+def measure(dataset: Any, features: np.ndarray, resamples: int = 0, seed: int = 0) -> Measurement:
     """The metrics of features on a set, by column, in per cent.
 
     Args:
         dataset: an image set of N images.
         features: (N, D) float, image and mirror image added, not normalised.
+        resamples: how many resamples of the people the intervals rest on; 0 for none.
+        seed: fixes the resamples.
 
     Raises:
         UserError: as `check`, or a feature is not finite.
@@ -38,13 +41,20 @@ def evaluate(dataset: Any, features: np.ndarray) -> dict[str, float]:
     protocol = _protocol(dataset)
     if features.ndim != 2 or len(features) != len(dataset):
         raise ValueError(f"features of shape {features.shape} for the {len(dataset)} images of {dataset.name}")
-    broken = int(np.sum(~np.isfinite(features).all(axis=1)))
-    if broken:
+    suspects = np.flatnonzero(~np.isfinite(features.sum(axis=1)))  # quick; a sum of finite numbers may overflow too
+    broken = suspects[~np.isfinite(features[suspects]).all(axis=1)]
+    if len(broken):
         raise UserError(
-            f"{dataset.name}: the features of {broken} of {len(features)} images are not finite: "
-            f"the network has diverged, or its weights are damaged; try a lower lr or another checkpoint"
+            f"{dataset.name}: the features of {len(broken)} of {len(features)} images are not finite, the first that "
+            f"of {dataset.path(int(broken[0]))}: the network has diverged, or its weights are damaged; try a lower lr "
+            f"or another checkpoint"
         )
-    return protocol.evaluate(dataset, features)
+    return protocol.measure(dataset, features, resamples, seed)
+
+
+def evaluate(dataset: Any, features: np.ndarray) -> dict[str, float]:
+    """The values alone, by column, NaN where one cannot be said. Arguments and errors as `measure`."""
+    return measure(dataset, features).values()
 
 
 def _protocol(dataset: Any) -> Any:

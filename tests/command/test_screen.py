@@ -5,10 +5,12 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from opensphere.command.screen import print_table, write_tables
+from opensphere.command.screen import print_table, reasons, write_tables
+from opensphere.metric.estimate import Estimate
 
 NAMES = ["ACC", "EER", "AUC", *(f"TPR@FPR={rate}" for rate in ("1e-4", "5e-4", "1e-3", "5e-3", "5e-2"))]
 ROWS = [
@@ -35,3 +37,32 @@ def test_files_hold_the_same_numbers(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "LFW.json").read_text()) == {"dataset": "LFW", "rows": ROWS}
     text = (tmp_path / "LFW.txt").read_text()
     assert "99.30 ± 0.11" in text and "…" not in text
+
+
+ESTIMATES = [
+    {
+        "Iter": "12",
+        "ACC10": Estimate(99.0, folds=np.array([98.0, 100.0])),
+        "EER": Estimate(1.5, replicates=np.linspace(1, 2, 1001)),
+        "TPR@FPR=1e-9": Estimate(float("nan"), "too few pairs"),
+    }
+]
+
+
+def test_uncertainty_is_seen_and_written(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=120)
+    print_table(console, "title", ESTIMATES)
+    line = console.file.getvalue().splitlines()[-2]  # type: ignore[attr-defined]
+    assert line.split() == ["12", "99.00", "±", "1.00", "1.50", "[1.02,", "1.98]", "–"]
+    assert reasons(ESTIMATES) == ["–  TPR@FPR=1e-9: too few pairs"]
+    write_tables(tmp_path, "LFW", "title", ESTIMATES, ["a note"], dataset="LFW")
+    content = json.loads((tmp_path / "LFW.json").read_text())
+    assert content["rows"] == [{"Iter": "12", "ACC10": 99.0, "EER": 1.5, "TPR@FPR=1e-9": None}]
+    known = content["uncertainty"][0]
+    assert known["TPR@FPR=1e-9"] == {"why": "too few pairs"}
+    assert known["EER"]["low"] == pytest.approx(1.025) and known["EER"]["error"] == pytest.approx(0.289, abs=1e-3)
+    assert known["ACC10"]["folds"] == [98.0, 100.0] and known["ACC10"]["error"] == 1.0
+    with open(tmp_path / "LFW.csv") as file:
+        row = next(csv.DictReader(file))
+    assert row["TPR@FPR=1e-9"] == "" and float(row["EER low"]) == pytest.approx(1.025)
+    assert (tmp_path / "LFW.txt").read_text().endswith("a note\n")

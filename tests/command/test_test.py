@@ -73,15 +73,24 @@ def rows_of(run: Path, name: str = "pairs") -> list[dict]:
     return json.loads((run / f"{name}.json").read_text())["rows"]
 
 
+def text_of(run: Path, name: str = "pairs") -> str:
+    return (run / f"{name}.txt").read_text()
+
+
 def test_tables_per_checkpoint_with_the_average(folder: Path, run: Path, capsys: pytest.CaptureFixture) -> None:
     assert run_command("test", ["--config", str(write_test_config(folder)), "--proj_dir", str(run)]) == 0
     rows = rows_of(run)
     assert [row["Iter"] for row in rows] == ["6", "12", "average"]
-    for key in ("ACC", "EER", "AUC", "TPR@FPR=1e-3", "ACC10"):
+    for key in ("ACC", "EER", "AUC", "ACC10"):
         assert rows[2][key] == pytest.approx(np.mean([rows[0][key], rows[1][key]])), key
+    assert rows[2]["TPR@FPR=1e-3"] is None
     with open(run / "pairs.csv") as file:
         table = list(csv.DictReader(file))
     assert [float(row["ACC"]) for row in table] == [row["ACC"] for row in rows]
+    known = json.loads((run / "pairs.json").read_text())["uncertainty"][2]
+    assert known["EER"]["low"] <= rows[2]["EER"] <= known["EER"]["high"] and known["EER"]["error"] >= 0
+    assert float(table[2]["EER low"]) == known["EER"]["low"]
+    assert "20 impostor pairs" in known["TPR@FPR=1e-3"]["why"] and known["TPR@FPR=1e-3"]["why"] in text_of(run)
     text = (run / "pairs.txt").read_text()
     assert "average" in text and f"{rows[2]['ACC']:.2f}" in text and "ACC10" in text
     assert f"{rows[2]['ACC']:.2f}" in capsys.readouterr().out
@@ -180,3 +189,52 @@ class TestRefusals:
         shutil.rmtree(folder / "images" / "person_00")
         line = self.refused(capsys, "--config", str(write_test_config(folder)), "--proj_dir", str(run))
         assert "person_00" in line
+
+
+def test_runs_are_compared_on_the_same_pairs(folder: Path, run: Path, capsys: pytest.CaptureFixture) -> None:
+    same, other = folder / "same", folder / "other" / run.name
+    shutil.copytree(run, same)
+    shutil.copytree(run, other)
+    for path in (other / "models").glob("backbone_*.pth"):
+        torch.manual_seed(1)
+        torch.save(build_backbone("sfnet4", out_channel=16, width=0.125, input_size=32).state_dict(), path)
+    words = ["--config", str(write_test_config(folder)), "--proj_dir", str(run), str(same), str(other)]
+    assert run_command("test", words) == 0
+    found = json.loads((run / "pairs_comparison.json").read_text())
+    assert list(found["runs"]) == [f"{run.parent.name}/{run.name}", f"{folder.name}/same", f"other/{run.name}"]
+    eer = [row for row in found["differences"] if row["column"] == "EER"]
+    assert [row["difference"] == 0 and row["p"] == 1 for row in eer] == [True, False, False]
+    assert eer[1]["low"] <= eer[1]["difference"] <= eer[1]["high"] and 0 < eer[1]["p"] <= eer[1]["p (Holm)"] <= 1
+    assert found["decisions"][0]["only the first right"] == 0
+    text = (run / "pairs_comparison.txt").read_text()
+    assert "not told apart" in text and "McNemar" in text and "not told apart" in capsys.readouterr().out
+
+
+def test_features_are_kept(folder: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--config", str(write_test_config(folder)), "--proj_dir", str(run)]
+    assert run_command("test", [*words, "--no-cache"]) == 0
+    assert not (run / "features").exists()
+    first = rows_of(run)
+    assert run_command("test", words) == 0 and (run / "features").is_dir()
+
+    def never(*_: object) -> None:
+        raise AssertionError("an image was read")
+
+    monkeypatch.setattr("opensphere.dataset.image_set.ImageSet.read", never)
+    assert run_command("test", words) == 0 and rows_of(run) == first
+
+
+def test_without_a_config(folder: Path, run: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run_command("test", ["--folder", str(folder / "images"), "--pairs", "40", "--proj_dir", str(run)]) == 0
+    assert json.loads((run / "images.json").read_text())["facts"]["genuine pairs"] == 20
+    lists = ["--data_dir", str(folder / "images"), "--ann_path", str(folder / "pairs.txt")]
+    words = ["--protocol", "lfw", *lists, "--resamples", "0", "--proj_dir", str(run)]
+    assert run_command("test", words) == 0
+    assert set(json.loads((run / "LFW.json").read_text())["uncertainty"][0]["EER"]) == set()
+    for bad, message in (
+        (["--protocol", "lwf"], "lfw"),
+        (["--folder", str(folder / "images"), "--data_dir", "x"], "--data_dir belongs to --protocol"),
+        (["--folder", str(folder / "images"), "--resamples", "1"], "--resamples 1"),
+    ):
+        assert run_command("test", [*bad, "--proj_dir", str(run)]) == 2
+        assert message in capsys.readouterr().err

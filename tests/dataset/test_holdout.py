@@ -197,3 +197,16 @@ def test_hold_out_of_real_faces():
     check(pairs.dataset.labels[pairs.indices], pairs.pairs, pairs.is_same, pairs.folds, 3000, 10)
     assert train.num_class == 262 and len(train) == 262 * 14
     assert pairs.read(0).shape == (112, 112, 3)
+
+
+def test_persons_of_drawn_pairs():
+    people = People([3, 1, 4, 2, 5])
+    drawn = DrawnPairs(people, pairs=8, folds=None, seed=1)
+    labels = people.labels[drawn.indices]
+    np.testing.assert_array_equal(drawn.persons, np.searchsorted(np.unique(labels), labels))
+    assert drawn.persons.dtype == np.int64 and len(drawn.persons) == len(drawn)
+
+
+def test_as_many_pairs_as_there_are():
+    drawn = DrawnPairs(People([3] * 8), folds=2)
+    assert len(drawn.pairs) == 48 and drawn.is_same.sum() == 24

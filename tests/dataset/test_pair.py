@@ -81,6 +81,9 @@ def test_the_list_of_lfw():
 def test_the_lists_of_cfp(kind):
     dataset = PairDataset("CFP", shared("faces/cfp/images"), shared(f"faces/cfp/cfp_{kind}_ann.txt"))
     np.testing.assert_array_equal(dataset.folds, np.repeat(np.arange(10), 700))
+    person = [int(dataset.path(index).split("/")[0]) for index in range(len(dataset))]
+    order = list(dict.fromkeys(person))
+    np.testing.assert_array_equal(dataset.persons, [order.index(number) for number in person])
 
 
 def test_pairs_of_a_bin_file_and_of_official_lists(tmp_path):
@@ -93,5 +96,17 @@ def test_pairs_of_a_bin_file_and_of_official_lists(tmp_path):
         PairDataset("pairs", tmp_path / "images")
     official = PairDataset("LFW", shared("faces/lfw/images"), shared("faces/lfw/pairs.txt"))
     plain = PairDataset("LFW", shared("faces/lfw/images"), shared("faces/lfw/lfw_ann.txt"))
-    for name in ("pairs", "is_same", "folds"):
+    for name in ("pairs", "is_same", "folds", "persons"):
         np.testing.assert_array_equal(getattr(official, name), getattr(plain, name))
+
+
+def test_persons_of_a_bin_file_are_joined_by_pairs_and_bytes(tmp_path):
+    images = [save(tmp_path / f"{n}.png", n).read_bytes() for n in range(4)]
+    write_bin(tmp_path / "pairs.bin", [*images, images[1], images[2]], [True, False, True])
+    assert PairDataset("pairs", tmp_path / "pairs.bin").persons.tolist() == [0, 0, 0, 1, 0, 0]
+
+
+def test_persons_of_a_genuine_bin_file():
+    dataset = PairDataset("pairs", shared("goldens/insightface_small_lfw.bin"))
+    same = dataset.persons[dataset.pairs[:, 0]] == dataset.persons[dataset.pairs[:, 1]]
+    np.testing.assert_array_equal(same, dataset.is_same)

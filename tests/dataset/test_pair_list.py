@@ -337,3 +337,56 @@ def test_damaged_lists(tmp_path):
 @pytest.mark.long
 def test_damaged_lists_at_length(tmp_path):
     fuzz(tmp_path, 10_000)
+
+
+RFW = """m.01\t1\t2
+m.01\t2\tm.02\t1
+m.02\t1\t3
+m.03 1 m.01 2
+"""
+
+
+def rfw(tmp_path, text=RFW):
+    images = tmp_path / "images"
+    touch(images, [f"m.0{person}/m.0{person}_000{number}.png" for person in (1, 2, 3) for number in (1, 2, 3)])
+    (tmp_path / "pairs.txt").write_text(text)
+    return tmp_path / "pairs.txt", images
+
+
+def test_a_file_of_rfw(tmp_path):
+    found = read_pairs(*rfw(tmp_path))
+    assert named(found) == [
+        (1, "m.01/m.01_0001.png", "m.01/m.01_0002.png"),
+        (0, "m.01/m.01_0002.png", "m.02/m.02_0001.png"),
+        (1, "m.02/m.02_0001.png", "m.02/m.02_0003.png"),
+        (0, "m.03/m.03_0001.png", "m.01/m.01_0002.png"),
+    ]
+    assert found.folds is None and found.persons.tolist() == [0, 0, 1, 1, 2]
+    begins_otherwise = "\n".join(reversed(RFW.splitlines()))
+    assert named(read_pairs(*rfw(tmp_path, begins_otherwise))) == named(found)[::-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("m.02 1", r"pairs\.txt:5: 2 fields where name number number or name number name number is expected"),
+        ("m.02 1 2 3 4", r"pairs\.txt:5: 5 fields"),
+        ("m.02 1 x", r"pairs\.txt:5: 'x' where a number from 1 is expected"),
+        ("m.02 0 1", r"pairs\.txt:5: '0' where a number from 1"),
+        ("m.02 1 m.02 2", r"pairs\.txt:5: a pair of two people names 'm.02' twice"),
+        ("../m.02 1 2", r"pairs\.txt:5: '../m.02' is no name of a person"),
+        ("m.02 1 4", r"pairs\.txt:5: .*m.02_0004.png: the file does not exist"),
+    ],
+)
+def test_a_file_of_rfw_that_is_not_whole(tmp_path, line, words):
+    with pytest.raises(UserError, match=words):
+        read_pairs(*rfw(tmp_path, RFW + line + "\n"))
+
+
+def test_people_of_lists(tmp_path):
+    found = read_pairs(*lfw(tmp_path))
+    person = [path.split("/")[0] for path in found.paths]
+    assert found.persons.tolist() == [["Anna", "Bert", "Carl"].index(name) for name in person]
+    plain = tmp_path / "plain.txt"
+    plain.write_text("1 Anna/Anna_0001.jpg Anna/Anna_0002.jpg\n")
+    assert read_pairs(plain, tmp_path / "images").persons is None

@@ -257,6 +257,7 @@ def test_worker_processes_render_the_same_and_leave_random_numbers_alone(monkeyp
 def test_pairs_are_balanced_and_of_people_who_are_not_in_training():
     pairs = SyntheticPairs(people=20, images=4, pairs=200, folds=5, image_size=SIZE)
     assert len(pairs) == 80 and pairs.pairs.shape == (200, 2) and pairs.metrics == []
+    np.testing.assert_array_equal(pairs.persons, np.repeat(np.arange(20), 4))
     left, right = pairs.labels[pairs.pairs].T
     np.testing.assert_array_equal(left == right, pairs.is_same)
     assert np.all(pairs.pairs[:, 0] != pairs.pairs[:, 1])

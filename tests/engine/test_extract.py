@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from opensphere.config import build_backbone
+from opensphere.dataset.augment import normalise
 from opensphere.dataset.synthetic import SyntheticFaces
+from opensphere.dataset.view import Subset
 from opensphere.engine.extract import extract
 from opensphere.engine.parallel import World
 
@@ -54,15 +56,63 @@ def test_the_mode_of_the_network_comes_back(backbone: torch.nn.Module, faces: Sy
     assert torch.equal(before, backbone.state_dict()["layer1.0.bn1.running_mean"])
 
 
-def test_ranks_share_the_work_in_order(
-    backbone: torch.nn.Module, faces: SyntheticFaces, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from opensphere.engine import extract as module
+def test_a_set_may_be_without_mirror_images(backbone: torch.nn.Module) -> None:
+    faces = SyntheticFaces(people=2, images=2, image_size=32)
+    faces.mirror = False
+    backbone.eval()
+    with torch.no_grad():
+        images = normalise(torch.stack([torch.from_numpy(faces.read(index)) for index in range(4)]))
+        expected = backbone(images).numpy()
+    np.testing.assert_allclose(extract(backbone, faces, ALONE, batch_size=4), expected, rtol=1e-4, atol=1e-5)
 
+
+def test_the_mode_comes_back_after_an_error(backbone: torch.nn.Module) -> None:
+    faces = SyntheticFaces(people=2, images=2, image_size=32, in_memory=False)
+    faces.read = lambda index: 1 / 0  # type: ignore[method-assign, assignment]
+    backbone.train()
+    with pytest.raises(ZeroDivisionError):
+        extract(backbone, faces, ALONE, batch_size=4)
+    assert backbone.training
+
+
+def test_weights_can_still_be_trained(faces: SyntheticFaces) -> None:
+    net = build_backbone("sfnet4", out_channel=8, width=0.125, input_size=32)
+    extract(net, faces, ALONE, batch_size=8)
+    net(torch.zeros(2, 3, 32, 32)).sum().backward()
+    assert all(not weight.is_inference() and weight.grad is not None for weight in net.parameters())
+
+
+def test_an_empty_set_has_no_features(backbone: torch.nn.Module, faces: SyntheticFaces) -> None:
+    nobody = Subset(faces, np.empty(0, np.int64))
+    assert extract(backbone, nobody, ALONE, batch_size=8).shape[0] == 0
+
+
+@pytest.mark.parametrize("size", [2, 3, 30])
+def test_ranks_share_the_work(
+    backbone: torch.nn.Module, faces: SyntheticFaces, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Ranks one after another, who hear nothing of one another: each has its own rows right, and they are all rows."""
     whole = extract(backbone, faces, ALONE, batch_size=4)
-    shares: list = []
-    monkeypatch.setattr(module.collective, "gather_objects", lambda share: shares.append(share) or [share])
-    for rank in range(3):
-        extract(backbone, faces, World(rank, 3, torch.device("cpu")), batch_size=4)
-    gathered = module._in_order(shares, len(faces))
-    np.testing.assert_allclose(gathered, whole, rtol=1e-4, atol=1e-5)
+    rows: list[list[int]] = []
+    for rank in range(size):
+        done: list[int] = []
+        own: list[int] = []
+        found = extract(
+            backbone, faces, World(rank, size, torch.device("cpu")), 4, progress=done.append,
+            keep=lambda index, features, own=own: own.extend(index.tolist()),
+        )  # fmt: skip
+        assert sum(done) == len(faces)
+        rows.append(own)
+        if own:
+            np.testing.assert_allclose(found[own], whole[own], rtol=1e-4, atol=1e-5)
+    assert sum(rows, []) == list(range(len(faces)))
+    assert max(map(len, rows)) - min(map(len, rows)) <= 1
+
+
+def test_known_features_are_taken_as_they_are(backbone: torch.nn.Module, faces: SyntheticFaces) -> None:
+    whole = extract(backbone, faces, ALONE, batch_size=4)
+    features, found = np.full_like(whole, 7), np.arange(len(faces)) % 3 == 0
+    done: list[int] = []
+    again = extract(backbone, faces, ALONE, 4, progress=done.append, known=(features, found))
+    assert again is features and (again[found] == 7).all() and sum(done) == np.count_nonzero(~found)
+    np.testing.assert_allclose(again[~found], whole[~found], rtol=1e-4, atol=1e-5)

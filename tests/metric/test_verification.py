@@ -9,6 +9,7 @@ from opensphere.metric.verification import (
     best_threshold,
     centred_scores,
     cosine_scores,
+    fold_decisions,
     mean_and_error,
     ten_fold,
     unit,
@@ -31,6 +32,9 @@ def test_the_published_folds_of_lfw():
     assert round(100 * mean, 2) == 99.30
     assert error == pytest.approx(np.std(accuracies, ddof=1) / 10**0.5)
     assert thresholds.min() > 0.28 and thresholds.max() < 0.30
+    wrong = [6, 6, 6, 8, 4, 2, 5, 3, 0, 2]  # of 600 pairs each
+    right = fold_decisions(centred_scores(features, pairs, folds), is_same, folds, thresholds)
+    np.testing.assert_array_equal(np.bincount(folds[~right], minlength=10), wrong)
 
 
 def test_the_mean_is_over_the_sides_of_the_other_folds():
@@ -124,8 +128,49 @@ def test_folds_that_cannot_be_used():
         ten_fold(np.arange(4.0), is_same, np.zeros(4, int))
     with pytest.raises(ValueError, match="no impostor pairs among 2"):
         ten_fold(np.arange(4.0), is_same, np.array([0, 0, 1, 1]))
-    with pytest.raises(ValueError, match="1 of 4 scores are not a number"):
-        ten_fold(np.array([0.1, np.nan, 0.2, 0.3]), is_same, np.array([0, 1, 1, 0]))
+    with pytest.raises(ValueError, match="the folds hold 1, 3 pairs; they should be of equal size, or one apart"):
+        ten_fold(np.arange(4.0), is_same, np.array([0, 1, 1, 1]))
+    with pytest.raises(ValueError, match="the folds hold 1, 3 pairs"):
+        centred_scores(np.eye(4), np.zeros((4, 2), int), np.array([0, 1, 1, 1]))
+    with pytest.raises(ValueError, match="0 folds; two or more"):
+        ten_fold(np.empty(0), np.empty(0, bool), np.empty(0, int))
+    ten_fold(np.arange(5.0), np.array([1, 0, 1, 0, 1]), np.array([0, 0, 1, 1, 1]))  # five pairs, dealt to two folds
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite(bad):
+    folds, is_same = np.array([0, 1, 1, 0]), np.array([1, 1, 0, 0])
+    with pytest.raises(ValueError, match="1 of 4 scores are not finite"):
+        ten_fold(np.array([0.1, bad, 0.2, 0.3]), is_same, folds)
+    rows = np.zeros((2, 4))
+    rows[1, 0] = bad
+    with pytest.raises(ValueError, match="1 of 8 scores are not finite"):
+        ten_fold(rows, is_same, folds)
+
+
+def test_labels_and_shapes_that_cannot_be_used():
+    folds = np.array([0, 1, 1, 0])
+    with pytest.raises(ValueError, match="2 of 4 labels are neither 0 nor 1, the first is -1"):
+        ten_fold(np.arange(4.0), np.array([1, -1, 0, 2]), folds)
+    with pytest.raises(ValueError, match=r"scores of shape \(3,\), labels of \(4,\), folds of \(4,\)"):
+        ten_fold(np.arange(3.0), np.ones(4, bool), folds)
+    with pytest.raises(ValueError, match="3 rows of scores for 2 folds"):
+        ten_fold(np.zeros((3, 4)), np.ones(4, bool), folds)
+    with pytest.raises(ValueError):
+        fold_decisions(np.zeros(4), np.array([1, 1, 0, 0]), folds, np.zeros(3))
+
+
+def test_decisions_average_to_the_accuracies():
+    rng = np.random.default_rng(3)
+    is_same, folds = rng.integers(0, 2, 43), np.arange(43) * 4 // 43
+    rows = rng.normal(is_same, 1, (4, 43))
+    for scores in (rows, rows[0]):
+        accuracies, thresholds = ten_fold(scores, is_same, folds)
+        right = fold_decisions(scores, is_same, folds, thresholds)
+        for number in range(43):
+            score = rows[folds[number] if scores is rows else 0][number]
+            assert right[number] == ((score > thresholds[folds[number]]) == (is_same[number] == 1))
+        np.testing.assert_allclose([right[folds == fold].mean() for fold in range(4)], accuracies)
 
 
 def test_mean_and_error_of_known_numbers():

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from opensphere.dataset import digest
 from opensphere.dataset.annotation import Lines, Texts, find_images
 from opensphere.dataset.reader.index import Arrays, kept_index
 from opensphere.dataset.reader.reader import Progress, Reader
@@ -68,6 +69,10 @@ class FileReader(Reader):
 
     def where(self, index: int) -> str:
         return f"{self._line(index)}{self.full_path(index)}"
+
+    def keys(self, indices: np.ndarray) -> np.ndarray:
+        folder = os.path.abspath(self.folder)
+        return digest.of_files([os.path.join(folder, self.paths[index]) for index in indices.tolist()])
 
     def _line(self, index: int) -> str:
         return "" if self._origin is None else f"{self._origin.where(index)}: "

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from opensphere.dataset import digest
 from opensphere.dataset.reader.plain_pickle import Array, Coding, Span, decoded, read_plain
 from opensphere.dataset.reader.reader import Reader
 from opensphere.dataset.reader.recordio import FileBytes
@@ -77,6 +78,10 @@ class PickledPairs(Reader):
 
     def where(self, index: int) -> str:
         return f"{self.root}: image {index}"
+
+    def keys(self, indices: np.ndarray) -> np.ndarray:
+        file = np.tile(digest.of_file(self.root), (len(indices), 1))
+        return digest.digests("pickled", file, self._starts[indices][:, None])
 
 
 def _mapped(path: str) -> mmap.mmap:

@@ -36,3 +36,7 @@ class Reader:
     def where(self, index: int) -> str:
         """What to call the image in an error, such as "faces.txt:7: data/anna/1.jpg" or "train.rec: record 17"."""
         raise NotImplementedError
+
+    def keys(self, indices: np.ndarray) -> np.ndarray | None:
+        """A key of the bytes of some images, (n, 16) uint8; None of a reader that cannot say when they change."""
+        return None

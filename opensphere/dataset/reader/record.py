@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from opensphere.dataset import digest
 from opensphere.dataset.annotation import Texts
 from opensphere.dataset.reader.identities import HEAD, WHOLE, Records, entry, image_part
 from opensphere.dataset.reader.index import Arrays, kept_index
@@ -98,6 +99,10 @@ class RecordReader(Reader):
 
     def where(self, index: int) -> str:
         return f"{self.root}: record {self._key(index)}"
+
+    def keys(self, indices: np.ndarray) -> np.ndarray:
+        file = np.tile(digest.of_file(self.root), (len(indices), 1))
+        return digest.digests("record", file, self._offsets[indices].astype(np.int64)[:, None])
 
     def _key(self, index: int) -> int:
         return int(self._keys[index]) if len(self._keys) else range(1, len(self) + 1)[index]

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from opensphere.dataset import digest
 from opensphere.dataset.annotation import IMAGE_SUFFIXES
 from opensphere.dataset.reader.index import Arrays, kept_index
 from opensphere.dataset.reader.reader import Progress, Reader
@@ -89,6 +90,11 @@ class ShardReader(Reader):
         except UserError:
             name = ""
         return f"{self.shards[shard]}: {name}byte {self._data[index]}"
+
+    def keys(self, indices: np.ndarray) -> np.ndarray:
+        shards = digest.of_files([os.path.abspath(shard) for shard in self.shards])
+        shard = np.searchsorted(self._bounds, indices, side="right") - 1
+        return digest.digests("shard", shards[shard], self._data[indices][:, None])
 
     def _find(self, index: int) -> tuple[int, int]:
         """The shard of an image, and its index counted from the first. Raises IndexError."""

@@ -1,5 +1,6 @@
 """Numbered pictures of numbered people, rendered one by one or all at once."""
 
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from opensphere.dataset.digest import digests
 from opensphere.dataset.reader.reader import Progress
 from opensphere.dataset.synthetic.picture import render
 from opensphere.error import UserError
@@ -56,6 +58,14 @@ class Album:
             raise IndexError(f"picture {index} of {len(self)}")
         person, image = divmod(int(index), self.images)
         return render(self.seed, self.first_person + person, image, self.size, self.nuisance, self.hair, self.marks)
+
+    def keys(self, indices: np.ndarray) -> np.ndarray:
+        """A key of each picture, (n, 16) uint8, as `ImageSet.keys`. One picture stands for the code that renders."""
+        settings = (self.seed, self.size, self.nuisance, self.hair, self.marks)
+        sample = render(self.seed, 0, 0, *settings[1:])
+        about = f"rendered {settings} {hashlib.blake2b(sample.tobytes(), digest_size=16).hexdigest()}"
+        person, image = np.divmod(indices.astype(np.int64), self.images)
+        return digests(about, np.stack([self.first_person + person, image], axis=1))
 
     def pixels(self, progress: Progress | None = None) -> np.ndarray:
         """All pictures, (N, H, W, 3) uint8, to be read only: rendered once for all who ask."""

@@ -82,6 +82,9 @@ class SyntheticFaces(ImageSet):
     def read(self, index: int) -> np.ndarray:
         return self.load()[index].numpy().copy() if self.in_memory else self.album.read(index)
 
+    def keys(self, indices: np.ndarray | None = None) -> np.ndarray:
+        return self.album.keys(np.arange(len(self)) if indices is None else indices)
+
 
 class SyntheticPairs(ImageSet):
     """Pairs of pictures of made-up people whom no training set has seen: half show one person, half show two.
@@ -92,7 +95,7 @@ class SyntheticPairs(ImageSet):
         pairs: number of pairs, a multiple of 2 x folds: as many of one person as of two in each fold.
         folds: number of folds; no person is in two of them where there are enough people.
         first_person: number of the first of the people; the default is beyond any training set.
-        metrics: names of what to report; all that the set allows if not given.
+        metrics: names of what to report; the usual ones if not given.
         name, seed, image_size, nuisance, hair, marks, in_memory: as for `SyntheticFaces`.
 
     Attributes:
@@ -100,6 +103,7 @@ class SyntheticPairs(ImageSet):
         is_same: (P,) bool.
         folds: (P,) int64 from 0.
         labels: (N,) int64, whose picture each is.
+        persons: the same, by the name that it has on every set of pairs.
 
     Raises:
         UserError: a value of the wrong kind or below its least, or too few people or pictures for so many pairs.
@@ -127,7 +131,7 @@ class SyntheticPairs(ImageSet):
             name, people, images, seed, first_person, image_size, nuisance, hair, marks, in_memory
         )
         self.in_memory = in_memory
-        self.labels = self.faces.labels
+        self.labels = self.persons = self.faces.labels
         self.pairs, self.is_same, self.folds = draw_pairs(self.labels, pairs, folds, seed)
 
     def __len__(self) -> int:
@@ -139,6 +143,9 @@ class SyntheticPairs(ImageSet):
 
     def read(self, index: int) -> np.ndarray:
         return self.faces.read(index)
+
+    def keys(self, indices: np.ndarray | None = None) -> np.ndarray:
+        return self.faces.keys(indices)
 
 
 def write_folder(

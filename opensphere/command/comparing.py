@@ -1,0 +1,90 @@
+"""Several runs on one set: which differ by more than chance, as tables on the screen and in files."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from opensphere import storage
+from opensphere.command.screen import json_text, print_table, table_text
+from opensphere.error import UserError
+from opensphere.metric.comparison import compare
+from opensphere.protocol.measurement import Measurement
+
+Results = dict[str, dict[Path, Measurement]]  # by name of the set, then by run folder
+
+LEVEL = 0.05
+
+
+def show_comparisons(results: Results, folder: Path, console: Console) -> None:
+    """Compare the runs set by set; print it, and write `<folder>/<set>_comparison.txt` and `.json`.
+
+    Estimates are the averages over a run's checkpoints; decisions on pairs are those of its last checkpoint.
+    """
+    for name, runs in results.items():
+        names = distinct_names(list(runs))
+        measured = list(runs.values())
+        try:
+            found = compare(names, [one.estimates for one in measured], [one.correct for one in measured])
+        except ValueError as error:
+            raise UserError(f"{name}: the runs cannot be compared: {error}") from None
+        tables = {
+            f"{name}: differences between runs": [_difference_row(row) for row in found["differences"]],
+            f"{name}: pairs that only one run decides rightly": [_decision_row(row) for row in found["decisions"]],
+        }
+        notes = [
+            "difference: the first run less the second, on the same pairs and people; [ ]  95% interval",
+            f"p: two-sided; in the verdict corrected for the number of run pairs (Holm), at {LEVEL:.0%}",
+        ]
+        shown = {title: rows for title, rows in tables.items() if rows}
+        for title, rows in shown.items():
+            print_table(console, title, rows)
+        for note in notes:
+            console.print(note, markup=False)
+        path = folder / f"{name}_comparison"
+        text = [*(table_text(title, rows) for title, rows in shown.items()), *notes]
+        storage.write_text(f"{path}.txt", "\n".join(text) + "\n")
+        places = dict(zip(names, map(str, runs), strict=True))
+        storage.write_text(f"{path}.json", json_text({"dataset": name, "runs": places, **found}))
+        console.print(f"written: {path}.txt, .json", markup=False, soft_wrap=True)
+
+
+def distinct_names(folders: Sequence[Path]) -> list[str]:
+    """The names of folders; where two have the same, as much of their paths as tells all apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    depth = 1
+    while len({part[-depth:] for part in parts}) < len(set(parts)):
+        depth += 1
+    return ["/".join(part[-depth:]) for part in parts]
+
+
+def _difference_row(row: dict[str, Any]) -> dict[str, Any]:
+    if math.isnan(row["difference"]):
+        text = "–"
+    elif math.isnan(row["low"]):
+        text = f"{row['difference']:+.2f}"
+    else:
+        text = f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+    return {"metric": row["column"], **_heads(row), "difference": text, **_verdict(row, row["difference"])}
+
+
+def _decision_row(row: dict[str, Any]) -> dict[str, Any]:
+    first, second = row["only the first right"], row["only the second right"]
+    counts = {"only the first": str(first), "only the second": str(second)}
+    return {"test": row["method"], **_heads(row), **counts, **_verdict(row, first - second)}
+
+
+def _heads(row: dict[str, Any]) -> dict[str, str]:
+    return {"first": row["first"], "second": row["second"]}
+
+
+def _verdict(row: dict[str, Any], difference: float) -> dict[str, str]:
+    if math.isnan(row["p"]):
+        return {"p": "–", "verdict": row.get("why") or "cannot be said"}
+    apart = row["p (Holm)"] <= LEVEL
+    return {
+        "p": f"{row['p']:.2g}",
+        "verdict": f"{'first' if difference > 0 else 'second'} is higher" if apart else "not told apart",
+    }
