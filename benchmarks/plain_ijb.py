@@ -27,20 +27,17 @@ def read(files: dict[str, Path]) -> dict[str, int]:
             _, number, medium = line.split()
             template.append(int(number))
             media.append(int(medium))
-    left, right, label = [], [], []
+    pairs = []
     with open(files["pairs"]) as file:
         for line in file:
-            first, second, same = line.split()
-            left.append(int(first))
-            right.append(int(second))
-            label.append(int(same))
+            pairs.append([int(value) for value in line.split()])
     searched = 0
     for name in ("gallery_1", "gallery_2", "probes"):
         with open(files[name], newline="") as file:
             rows = csv.reader(file)
             next(rows)
             searched += len({(int(row[0]), int(row[1])) for row in rows})
-    arrays = [np.array(column) for column in (points, faceness, template, media, left, right, label)]
+    arrays = [np.array(column) for column in (points, faceness, template, media, pairs)]
     return {"images": len(images), "pairs": len(arrays[-1]), "searched": searched}
 
 

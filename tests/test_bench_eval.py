@@ -80,15 +80,17 @@ def test_the_usual_way_measures_the_same(bench, folder, order):
 
 
 def test_a_search_finds_what_it_should(bench):
-    probe, probe_person, gallery, gallery_person = bench["eval"].million(2000, 50, 32)
+    probe, probe_person, gallery, gallery_person = bench["eval"].million(2000, 50, 32, 2)
     assert np.bincount(gallery_person).tolist() == [5] * 400
     np.testing.assert_allclose(np.linalg.norm(gallery, axis=1), 1, atol=1e-5)
     scores = probe @ gallery.T
     own = probe_person[:, None] == gallery_person
     assert scores[own].mean() > scores[~own].mean() + 0.1
+    clearer = bench["eval"].million(2000, 50, 32, 1)
+    assert (clearer[0] @ clearer[2].T)[own].mean() > scores[own].mean()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_benchmark_in_small(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["eval.py", "--small", "--result", str(tmp_path / "eval.json")])
     bench["eval"].main()

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from opensphere.command.screen import Rows, make_console, opening, print_table
+from opensphere.command.test import check_resampling
 from opensphere.command.trained import Trained
 from opensphere.dataset import ClassDataset, PairDataset
 from opensphere.dataset.holdout import DrawnPairs
@@ -91,8 +92,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--fmr {wrong[0]:g}: a false match rate is a share above 0 and below 1, such as 1e-3")
     if len(set(arguments.fmr)) < len(arguments.fmr):
         raise UserError("--fmr: give each false match rate once")
-    if arguments.resamples < 0 or arguments.resamples == 1:
-        raise UserError(f"--resamples {arguments.resamples}: give 0 for no intervals, or some hundreds")
+    check_resampling(arguments)
 
 
 @dataclass(frozen=True, eq=False)

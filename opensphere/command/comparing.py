@@ -11,6 +11,7 @@ from opensphere import storage
 from opensphere.command.screen import json_text, print_table, table_text
 from opensphere.error import UserError
 from opensphere.metric.comparison import compare
+from opensphere.metric.estimate import Estimate
 from opensphere.protocol.measurement import Measurement
 
 Results = dict[str, dict[Path, Measurement]]  # by name of the set, then by run folder
@@ -26,8 +27,9 @@ def show_comparisons(results: Results, folder: Path, console: Console) -> None:
     for name, runs in results.items():
         names = distinct_names(list(runs))
         measured = list(runs.values())
+        rows = [_compared(one.estimates) for one in measured]
         try:
-            found = compare(names, [one.estimates for one in measured], [one.correct for one in measured])
+            found = compare(names, rows, [one.correct for one in measured])
         except ValueError as error:
             raise UserError(f"{name}: the runs cannot be compared: {error}") from None
         tables = {
@@ -35,6 +37,7 @@ def show_comparisons(results: Results, folder: Path, console: Console) -> None:
             f"{name}: pairs that only one run decides rightly": [_decision_row(row) for row in found["decisions"]],
         }
         notes = [
+            *_reasons(found["differences"]),
             "difference: the first run less the second, on the same pairs and people; [ ]  95% interval",
             f"p: two-sided; in the verdict corrected for the number of run pairs (Holm), at {LEVEL:.0%}",
         ]
@@ -60,6 +63,18 @@ def distinct_names(folders: Sequence[Path]) -> list[str]:
     return ["/".join(part[-depth:]) for part in parts]
 
 
+def _compared(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Without the standard errors of other columns, which say nothing of which run is better."""
+    return {key: one for key, one in estimates.items() if not (key.endswith(" SE") and key[:-3] in estimates)}
+
+
+def _reasons(rows: list[dict[str, Any]]) -> list[str]:
+    """Why nothing can be said of some differences, one line for each column and reason."""
+    found = {(row["column"], row["why"]) for row in rows if row["why"]}
+    order = [row["column"] for row in rows]
+    return [f"–  {column}: {why}" for column, why in sorted(found, key=lambda pair: (order.index(pair[0]), pair[1]))]
+
+
 def _difference_row(row: dict[str, Any]) -> dict[str, Any]:
     if math.isnan(row["difference"]):
         text = "–"
@@ -82,7 +97,7 @@ def _heads(row: dict[str, Any]) -> dict[str, str]:
 
 def _verdict(row: dict[str, Any], difference: float) -> dict[str, str]:
     if math.isnan(row["p"]):
-        return {"p": "–", "verdict": row.get("why") or "cannot be said"}
+        return {"p": "–", "verdict": "cannot be said"}
     apart = row["p (Holm)"] <= LEVEL
     return {
         "p": f"{row['p']:.2g}",

@@ -104,7 +104,8 @@ def folder(path: str, pairs: int | None = None, seed: int = 0) -> Config:
         pairs: how many; None: as many as there are, at most 6,000.
         seed: fixes the draw.
     """
-    name = Path(os.path.abspath(path)).stem
+    place = Path(os.path.abspath(path))
+    name = place.name if place.is_dir() else place.stem
     return _config({"type": "FolderPairs", "name": name, "data_dir": path, "pairs": pairs, "seed": seed})
 
 

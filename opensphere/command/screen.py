@@ -136,11 +136,23 @@ def reasons(rows: Rows) -> list[str]:
 
 
 def print_table(console: Console, title: str, rows: Rows) -> None:
-    """Print a table; where it is wider than the screen, lying on its side."""
+    """Print a table; where it is wider than the screen, lying on its side, in as many parts as it takes."""
     upright = render_table(title, rows)
+    if _fits(console, upright):
+        console.print(upright)
+        return
+    start = 0
+    while start < len(rows):
+        stop = start + 1
+        while stop < len(rows) and _fits(console, render_table(title, rows[start : stop + 1], turned=True)):
+            stop += 1
+        console.print(render_table(title, rows[start:stop], turned=True))
+        start = stop
+
+
+def _fits(console: Console, table: Table) -> bool:
     unbound = console.options.update(max_width=10_000)  # else a table promises to fit any width
-    wide = console.measure(upright, options=unbound).maximum > console.width
-    console.print(render_table(title, rows, turned=True) if wide else upright)
+    return console.measure(table, options=unbound).maximum <= console.width
 
 
 def render_table(title: str, rows: Rows, turned: bool = False) -> Table:

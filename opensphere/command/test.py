@@ -25,9 +25,12 @@ from opensphere.engine.checkpoint import find_weights, load_weights, read_weight
 from opensphere.engine.features import FeatureCache, features_of
 from opensphere.engine.folder import find_config
 from opensphere.engine.parallel import World, launch, pick_precision
+from opensphere.engine.threshold import NAME as THRESHOLDS
 from opensphere.error import UserError
 from opensphere.metric.estimate import CONFIDENCE, mean
 from opensphere.protocol.measurement import Measurement
+
+_TAKEN = ("versions", Path(THRESHOLDS).stem)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,9 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     start = parse_time(arguments.start_time)
     # nargs="+" takes what follows the folders: an override is what holds a = and is no folder
     words = [word for word in arguments.proj_dirs if "=" in word and not Path(word).is_dir()]
-    folders = [Path(word) for word in arguments.proj_dirs if word not in words]
-    if arguments.resamples < 0 or arguments.resamples == 1:
-        raise UserError(f"--resamples {arguments.resamples}: give 0 for no intervals, or some hundreds")
+    # a run that is named twice is measured once
+    folders = [*{Path(word).resolve(): Path(word) for word in arguments.proj_dirs if word not in words}.values()]
+    check_resampling(arguments)
     resolved = read_config(arguments, [*arguments.overrides, *words])
     for folder in folders:
         read_run(folder)
@@ -71,6 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
     wait_until(start)
     launch(worker, parallel, resolved, folders, arguments.resamples, arguments.seed, not arguments.no_cache)
     return 0
+
+
+def check_resampling(arguments: argparse.Namespace) -> None:
+    """Raises UserError if `--resamples` or `--seed` are numbers that nothing can be drawn with."""
+    if arguments.resamples < 0 or arguments.resamples == 1:
+        raise UserError(f"--resamples {arguments.resamples}: give 0 for no intervals, or some hundreds")
+    if not 0 <= arguments.seed < 1 << 64:
+        raise UserError(f"--seed {arguments.seed}: give a whole number from 0, below 2^64")
 
 
 def read_config(arguments: argparse.Namespace, overrides: list[str]) -> cfg.Config:
@@ -83,14 +94,28 @@ def read_config(arguments: argparse.Namespace, overrides: list[str]) -> cfg.Conf
     given = [f"--{key}" for key, place in places.items() if place]
     if given and not arguments.protocol:
         raise UserError(f"{given[0]} belongs to --protocol; a config has data.test.0.dataset.{given[0][2:]}=...")
+    if arguments.pairs is not None and not arguments.folder:
+        raise UserError("--pairs belongs to --folder; a list has its own pairs")
     if arguments.config:
-        return cfg.check_test(cfg.load(arguments.config, overrides), arguments.config)
+        return _refuse_names(cfg.check_test(cfg.load(arguments.config, overrides), arguments.config))
     if arguments.protocol:
         block, origin = protocols.blocks(arguments.protocol, **places), f"--protocol {arguments.protocol}"
     else:
         block = protocols.folder(arguments.folder, arguments.pairs, arguments.seed)
         origin = f"--folder {arguments.folder}"
-    return cfg.check_test(cfg.merge(block, overrides), origin)
+    return _refuse_names(cfg.check_test(cfg.merge(block, overrides), origin))
+
+
+def _refuse_names(resolved: cfg.Config) -> cfg.Config:
+    """Raises UserError if the table of a set would take the place of a file that a run folder has already."""
+    for number, block in enumerate(resolved["data"]["test"]):
+        name = str(block["dataset"].get("name"))
+        if name in _TAKEN:
+            raise UserError(
+                f"data.test.{number}.dataset.name: {name} is also the name of a file of a run, {name}.json, which the "
+                f"table would replace; add data.test.{number}.dataset.name=OTHER"
+            )
+    return resolved
 
 
 def worker(

@@ -1,22 +1,21 @@
 """IJB-B and IJB-C: templates of a person's images, compared one to one and searched one to many."""
 
-import csv
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from opensphere.dataset.annotation import Lines, Texts, split
+from opensphere.dataset.ijb_enrolment import Enrolment, read_enrolments
+from opensphere.dataset.ijb_lists import MetaFiles, Source, read_images, read_pairs, read_quality
 from opensphere.dataset.image_set import ImageSet, decode, parse_metrics
 from opensphere.dataset.reader.files import FileReader, check_folder
 from opensphere.error import UserError
 from opensphere.geometry import align
 
-_CHUNK = 1 << 24  # bytes of a list of numbers that are read at once
-_LANDMARKS = ("image", *(f"{axis}{point}" for point in range(1, 6) for axis in "xy"), "faceness")
+FUSION = ("norm", "faceness", "quality")
 
 
 class IJBDataset(ImageSet):
@@ -24,7 +23,10 @@ class IJBDataset(ImageSet):
     with the templates that they belong to.
 
     The lists are found in `meta_dir` by the ends of their names; a list given by its key is used instead. The set may
-    lack the lists of 1:N, all of them.
+    lack the lists of 1:N, all of them. What was read of large lists is kept beside them for the next time.
+
+    The feature of a template is made of those of its images as `metric.template` says. OpenSphere's way, the default,
+    is to average features as long as the network makes them, weighted by faceness, with their mirror images added.
 
     Args:
         name: for tables and file names.
@@ -34,24 +36,36 @@ class IJBDataset(ImageSet):
         landmark_path: `*_name_5pts_score.txt`: image, five points as x y, faceness a line.
         template_path: `*_face_tid_mid.txt`: image, template, medium a line, in the same order.
         pair_path: `*_template_pair_label.txt`: template, template, 1 (same person) or 0 a line.
-        gallery_paths: `*_1N_gallery_*.csv`: after a header, template, person and more a line; merged.
+        gallery_paths: `*_1N_gallery_*.csv`: after a header, template, person and more a line; one or several.
         probe_path: `*_1N_probe_mixed.csv`: the same.
+        fusion: what the images of a template count by: any of norm (the length of the feature), faceness, quality;
+            [] for the plain mean of unit features.
+        media_average: whether the images of one medium, such as the frames of a video, count together as one.
+        mirror: whether the feature of the mirror image is added to that of the image.
+        quality_path: image, quality a line, with `quality` in fusion; at least all images of the set, in any order.
         image_size: side length, or [height, width].
         test_mode: images are given as they are; kept for configs that say so.
 
     Attributes:
         points: (N, 5, 2) float32, the landmarks of each image.
         faceness: (N,) float32.
+        quality: (N,) float32, or None without a quality_path.
+        weight: (N,) float32, the faceness and quality that an image counts by, multiplied; the norm is not in it.
         template: (N,) int32, the template of each image, from 0 to T - 1 in order of their ids.
         media: (N,) int64, the medium of each image, as listed.
         template_ids: (T,) int64.
         template_pairs: (P, 2) int32, templates.
         is_same: (P,) bool.
-        gallery, probe: `Enrolment`, or None where the set has no lists of 1:N.
+        galleries: an `Enrolment` for each list of a gallery, those alone that name somebody; () without 1:N.
+        gallery, probe: `Enrolment`: all galleries together, and the probes; None without 1:N.
+        persons: (T,) int64 from 0 without gaps, whom each template shows: as the lists of 1:N say, else templates that
+            genuine pairs join are of one person.
+        fusion, media_average, mirror: as given.
         metrics: empty for all.
 
     Raises:
-        UserError: a list is missing or cannot be used (naming the line), or the first image does not exist.
+        UserError: a list is missing or cannot be used (naming the line), the first image does not exist, or an argument
+            is none of what it may be.
     """
 
     def __init__(
@@ -63,262 +77,132 @@ class IJBDataset(ImageSet):
         landmark_path: str | os.PathLike | None = None,
         template_path: str | os.PathLike | None = None,
         pair_path: str | os.PathLike | None = None,
-        gallery_paths: Sequence[str | os.PathLike] | None = None,
+        gallery_paths: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
         probe_path: str | os.PathLike | None = None,
+        fusion: str | Sequence[str] = ("norm", "faceness"),
+        media_average: bool = True,
+        mirror: bool = True,
+        quality_path: str | os.PathLike | None = None,
         image_size: int | Sequence[int] = 112,
         test_mode: bool = True,
     ):
         super().__init__(name, image_size)
         self.test_mode = test_mode
         self.metrics = parse_metrics(metrics)
+        self.fusion = parse_fusion(fusion, quality_path is not None)
+        self.media_average = _parse_flag("media_average", media_average)
+        self.mirror = _parse_flag("mirror", mirror)
         folder = check_folder(data_dir)
         meta = MetaFiles(meta_dir)
-        landmark_path = landmark_path or meta.one("*_name_5pts_score.txt", "landmark_path")
-        template_path = template_path or meta.one("*_face_tid_mid.txt", "template_path")
-        pair_path = pair_path or meta.one("*_template_pair_label.txt", "pair_path")
-        galleries = [os.fspath(path) for path in gallery_paths or meta.all("*_1N_gallery_*.csv")]
-        probes = [os.fspath(path) for path in ([probe_path] if probe_path else meta.all("*_1N_probe_mixed.csv"))]
-        if bool(galleries) != bool(probes) or len(probes) > 1:
-            found = ", ".join(galleries + probes) or "nothing"
-            raise UserError(
-                f"{os.fspath(meta_dir)}: 1:N needs galleries and one list of probes, but there is {found}; "
-                f"give gallery_paths and probe_path"
-            )
-        lines = Lines(landmark_path, _LANDMARKS)
-        paths, numbers = _read_landmarks(lines)
-        self.reader = FileReader(folder, paths, lines)
+        landmark_list = _given("landmark_path", landmark_path or meta.one("*_name_5pts_score.txt", "landmark_path"))
+        template_list = _given("template_path", template_path or meta.one("*_face_tid_mid.txt", "template_path"))
+        pair_list = _given("pair_path", pair_path or meta.one("*_template_pair_label.txt", "pair_path"))
+        galleries, probe = _search_lists(meta, gallery_paths, probe_path)
+        images = read_images(landmark_list, template_list)
+        self.reader = FileReader(folder, images.paths, Source(landmark_list))
         self.reader.check_first()
-        self.points = numbers[:, :10].reshape(-1, 5, 2)
-        self.faceness = numbers[:, 10].copy()
-        ids, self.media = _read_templates(template_path, paths, landmark_path)
-        self.template_ids, index = np.unique(ids, return_inverse=True)
-        self.template = index.astype(np.int32)
-        self.template_pairs, self.is_same = self._read_pairs(pair_path)
-        self.gallery = self.probe = None
-        if galleries:
-            self.gallery, self.probe = self._read_enrolment(galleries), self._read_enrolment(probes)
-            _check_persons(probes[0], self.probe, self.gallery)
+        self.points, self.faceness, self.media = images.points, images.faceness, images.media
+        self.template, self.template_ids = images.template, images.template_ids
+        self.quality = (
+            None if quality_path is None else read_quality(_given("quality_path", quality_path), images.paths)
+        )
+        self.template_pairs, self.is_same = read_pairs(pair_list, template_list, self.template_ids)
+        self.galleries: tuple[Enrolment, ...] = ()
+        self.gallery = self.probe = self._listed = None
+        if probe is not None:
+            found = read_enrolments(galleries, probe, template_list, self.template_ids)
+            self.galleries, self.gallery, self.probe = found.galleries, found.gallery, found.probe
+            self._listed = found.person
+
+    @cached_property
+    def persons(self) -> np.ndarray:
+        return find_persons(len(self.template_ids), self.template_pairs, self.is_same, self._listed)
+
+    @property
+    def weight(self) -> np.ndarray:
+        weight = self.faceness if "faceness" in self.fusion else np.ones(len(self), np.float32)
+        return weight if self.quality is None else weight * self.quality  # which is there only where fusion names it
 
     def read(self, index: int) -> np.ndarray:
-        image = decode(self.reader.data(index), self.reader.where(index))
+        image = decode(self.reader.data(index), lambda: self.reader.where(index))
         try:
             return align(image, self.points[index], self.image_size)
         except UserError as error:
             raise UserError(f"{self.reader.where(index)}: {error}") from None
 
-    def _read_pairs(self, path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
-        pairs, is_same, first = [], [], 0
-        for rows in read_integers(path, ("template", "template", "label")):
-            index = self._find(rows[:, :2])
-            wrong = np.flatnonzero((index < 0).any(axis=1) | (rows[:, 2] < 0) | (rows[:, 2] > 1))
-            if len(wrong):
-                where = f"{os.fspath(path)}:{nth_line(path, first + int(wrong[0]))}"
-                left, right, label = rows[wrong[0]].tolist()
-                if label not in (0, 1):
-                    raise UserError(f"{where}: label {label}; it should be 1 (same person) or 0 (two people)")
-                stranger = left if index[wrong[0], 0] < 0 else right
-                raise UserError(f"{where}: template {stranger} has no images; check template_path")
-            pairs.append(index.astype(np.int32))
-            is_same.append(rows[:, 2] == 1)
-            first += len(rows)
-        if not first:
-            raise UserError(f"{os.fspath(path)}: the list is empty; each line should be: template template label")
-        return np.concatenate(pairs), np.concatenate(is_same)
-
-    def _find(self, ids: np.ndarray) -> np.ndarray:
-        """The templates of ids, -1 for one that no image has; of the same shape."""
-        position = np.searchsorted(self.template_ids, ids)
-        position[position == len(self.template_ids)] = 0
-        return np.where(self.template_ids[position] == ids, position, -1)
-
-    def _read_enrolment(self, paths: Sequence[str]) -> "Enrolment":
-        person_of: dict[int, str] = {}
-        for path in paths:
-            for line, fields in _csv_rows(path):
-                try:
-                    template, person = _whole(fields[0]), fields[1].strip()
-                except (ValueError, IndexError):
-                    raise UserError(f"{path}:{line}: should begin with a template's number and a person") from None
-                if person_of.setdefault(template, person) != person:
-                    raise UserError(f"{path}:{line}: template {template} is of person {person_of[template]} elsewhere")
-                if self._find(np.array([template]))[0] < 0:
-                    raise UserError(f"{path}:{line}: template {template} has no images; check template_path")
-        if not person_of:
-            raise UserError(f"{', '.join(paths)}: no templates; after a header each line should be: template,person")
-        templates = np.array(list(person_of), np.int64)
-        return Enrolment(self._find(templates), np.array(list(person_of.values())))
+    def image_facts(self) -> np.ndarray:
+        return self.points.reshape(len(self), -1)
 
 
-@dataclass(frozen=True, eq=False)
-class Enrolment:
-    """The templates of a gallery, or of the probes, each once.
+def parse_fusion(fusion: str | Sequence[str], has_quality: bool) -> tuple[str, ...]:
+    """What images count by. Raises UserError for anything that they cannot count by."""
+    names = (fusion,) if isinstance(fusion, str) else tuple(fusion) if isinstance(fusion, list | tuple) else (fusion,)
+    unknown = [name for name in names if name not in FUSION]
+    if unknown:
+        raise UserError(f"fusion: {unknown[0]!r} is not known; known are {', '.join(FUSION)}, and [] for a plain mean")
+    if len(set(names)) < len(names):
+        raise UserError(f"fusion: {', '.join(names)}: give each name once")
+    if "quality" in names and not has_quality:
+        raise UserError("fusion: quality needs quality_path, a list of an image and its quality a line")
+    if has_quality and "quality" not in names:
+        raise UserError("quality_path is given, but fusion does not name quality; add it, or leave out quality_path")
+    return names
 
-    Attributes:
-        template: (G,) int64, templates of the set.
-        person: (G,) text, the person of each.
+
+def _parse_flag(key: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{key}: {value!r} is neither true nor false")
+    return value
+
+
+def _given(key: str, path: str | os.PathLike) -> str:
+    """The path of a list. Raises UserError that names its key where there is none."""
+    if not os.path.exists(path):
+        raise UserError(f"{os.fspath(path)}: there is no such list; check {key}")
+    return os.fspath(path)
+
+
+def _search_lists(
+    meta: MetaFiles,
+    gallery_paths: str | os.PathLike | Sequence[str | os.PathLike] | None,
+    probe_path: str | os.PathLike | None,
+) -> tuple[list[str], str | None]:
+    """The lists of galleries and that of probes; none at all where there is no 1:N."""
+    named = [gallery_paths] if isinstance(gallery_paths, str | os.PathLike) else gallery_paths
+    galleries = [_given("gallery_paths", path) for path in named or meta.all("*_1N_gallery_*.csv")]
+    probes = [_given("probe_path", path) for path in ([probe_path] if probe_path else meta.all("*_1N_probe_mixed.csv"))]
+    if bool(galleries) != bool(probes) or len(probes) > 1:
+        found = ", ".join(galleries + probes) or "nothing"
+        raise UserError(
+            f"{meta.folder}: 1:N needs galleries and one list of probes, but there is {found}; "
+            f"give gallery_paths and probe_path"
+        )
+    return galleries, probes[0] if probes else None
+
+
+def find_persons(templates: int, pairs: np.ndarray, is_same: np.ndarray, listed: np.ndarray | None) -> np.ndarray:
+    """(T,) int64 from 0 without gaps: whom each template shows.
+
+    Where a list tells, it is right, and pairs that contradict it count for nothing. Other templates are of the person
+    to whom genuine pairs join them, directly or over others that no list names; if to several, of the first of these.
+
+    Args:
+        templates: T.
+        pairs: (P, 2) int, is_same: (P,) bool.
+        listed: (T,) int, numbers of people from 0 without gaps, -1 where no list tells; None: no list.
     """
-
-    template: np.ndarray
-    person: np.ndarray
-
-
-class MetaFiles:
-    """Finds lists in a folder by the ends of their names. Raises UserError where there is no such folder."""
-
-    def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise UserError(f"{self.folder}: there is no such folder; set meta_dir to the folder that holds the lists")
-
-    def all(self, pattern: str) -> list[Path]:
-        return sorted(path for path in self.folder.glob(pattern) if not path.name.startswith("."))
-
-    def one(self, pattern: str, key: str) -> Path:
-        """The only list that fits. Raises UserError that names `key` if there is none or several."""
-        found = self.all(pattern)
-        if len(found) != 1:
-            names = ", ".join(path.name for path in found)
-            what = f"several fit {pattern} ({names})" if found else f"there is no {pattern}"
-            raise UserError(f"{self.folder}: {what}; give {key}")
-        return found[0]
-
-
-def _read_landmarks(lines: Lines) -> tuple[Texts, np.ndarray]:
-    """The paths, and (N, 11) float32: five points as x y, and faceness."""
-    paths, numbers = Texts(), []
-    for path, *fields in lines:
-        try:
-            numbers.append(np.array(fields, np.float32))
-        except ValueError:
-            where, text = lines.where(len(paths)), b" ".join(fields).decode()
-            raise UserError(f"{where}: {text!r} should be numbers: five points and faceness") from None
-        paths.add(path)
-    table = np.stack(numbers)
-    wrong = np.flatnonzero(~np.isfinite(table).all(axis=1))
-    if len(wrong):
-        raise UserError(f"{lines.where(int(wrong[0]))}: a number is not finite; correct or leave out the image")
-    return paths, table
-
-
-def _read_templates(
-    path: str | os.PathLike, paths: Texts, landmark_path: str | os.PathLike
-) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) ids of templates and (N,) of media; the images must be `paths`, in this order."""
-    lines = Lines(path, ("image", "template", "medium"))
-    rows: list[tuple[int, int]] = []
-    for image, template, medium in lines:
-        where = lines.where(len(rows))
-        if len(rows) == len(paths) or os.fsdecode(image) != paths[len(rows)]:
-            raise UserError(f"{where}: image {os.fsdecode(image)}; {os.fspath(landmark_path)} has another or none here")
-        try:
-            rows.append((_whole(template), _whole(medium)))
-        except ValueError:
-            raise UserError(f"{where}: template and medium should be whole numbers") from None
-    if len(rows) < len(paths):
-        raise UserError(f"{lines.path}: {len(rows)} images, but {os.fspath(landmark_path)} has {len(paths)}")
-    table = np.array(rows, np.int64)
-    return table[:, 0], table[:, 1]
-
-
-def _check_persons(path: str, probe: Enrolment, gallery: Enrolment) -> None:
-    strangers = np.setdiff1d(probe.person, gallery.person)
-    if len(strangers):
-        also = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
-        raise UserError(f"{path}: person {strangers[0]}{also} in no gallery; name all galleries in gallery_paths")
-
-
-def _whole(text: bytes | str) -> int:
-    """A whole number of 64 bits. Raises ValueError for anything else."""
-    number = int(text)
-    if number.bit_length() > 63:
-        raise ValueError
-    return number
-
-
-def _csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    """The number and the fields of each line of a table that is not empty, without the header."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            next(reader, None)
-            for fields in reader:
-                if fields:
-                    yield reader.line_num, fields
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: is no table of comma-separated UTF-8 text: {error}") from None
-
-
-def read_integers(path: str | os.PathLike, fields: Sequence[str]) -> Iterator[np.ndarray]:
-    """The lines of a long list of whole numbers, in pieces of (n, number of fields) int64.
-
-    Blank lines are skipped. Tens of millions of lines take seconds: numpy reads the pieces that are made in the
-    plainest way, and only others are split line by line.
-
-    Raises:
-        UserError: the file cannot be read, or a line has another number of fields or anything but whole numbers.
-    """
-    try:
-        with open(path, "rb") as file:
-            line = 1
-            while chunk := file.read(_CHUNK):
-                chunk += file.readline()
-                rows = _plain_rows(chunk, len(fields))
-                yield _split_rows(chunk, path, line, fields) if rows is None else rows
-                line += chunk.count(b"\n")
-    except OSError as error:
-        raise UserError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from None
-
-
-def _plain_rows(chunk: bytes, width: int) -> np.ndarray | None:
-    """(n, width) int64, if every line is `width` numbers with one blank between two of them; else None."""
-    chunk = chunk.replace(b"\r\n", b"\n")
-    if not chunk.endswith(b"\n"):
-        chunk += b"\n"
-    marks = np.frombuffer(chunk, np.uint8)
-    gaps = marks[marks <= ord(" ")]
-    if len(gaps) % width:
-        return None
-    gaps = gaps.reshape(-1, width)
-    if (gaps[:, -1] != ord("\n")).any() or (gaps[:, :-1] == ord("\n")).any():
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            numbers = np.fromstring(chunk, np.int64, sep=" ")
-        except (DeprecationWarning, ValueError):  # it stopped at something that is no number
-            return None
-    # one for each gap: no blank is doubled; numbers too large would have become the largest without a word
-    limits = np.iinfo(np.int64)
-    if len(numbers) != gaps.size or numbers.max() == limits.max or numbers.min() == limits.min:
-        return None
-    return numbers.reshape(-1, width)
-
-
-def _split_rows(chunk: bytes, path: str | os.PathLike, first: int, fields: Sequence[str]) -> np.ndarray:
-    rows = []
-    for number, line in enumerate(chunk.split(b"\n"), first):
-        values = split(line)
-        if not values:
-            continue
-        try:
-            if len(values) != len(fields):
-                raise ValueError
-            rows.append([_whole(value) for value in values])
-        except ValueError:
-            where = f"{os.fspath(path)}:{number}"
-            text = line.decode("utf-8", "replace").strip()
-            raise UserError(f"{where}: {text[:60]!r} should be whole numbers: {' '.join(fields)}") from None
-    return np.array(rows, np.int64).reshape(-1, len(fields))
-
-
-def nth_line(path: str | os.PathLike, item: int) -> int:
-    """The number of the line that holds an item, counted from 0, when blank lines are none."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                if not item:
-                    return number
-                item -= 1
-    raise IndexError(item)
+    listed = np.full(templates, -1) if listed is None else listed
+    people = int(listed.max(initial=-1)) + 1
+    if listed.min(initial=0) >= 0:
+        return listed.astype(np.int64)
+    genuine = pairs[is_same].astype(np.int64)
+    unlisted = listed[genuine] < 0
+    rows, columns = genuine[unlisted.all(axis=1)].T
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(templates, templates))
+    count, part = connected_components(graph, directed=False)
+    person = np.full(count, people)
+    ends = unlisted[:, 0] != unlisted[:, 1]
+    np.minimum.at(person, part[genuine[ends][unlisted[ends]]], listed[genuine[ends][~unlisted[ends]]])
+    strangers = np.setdiff1d(part[listed < 0], np.flatnonzero(person < people))
+    person[strangers] = people + np.arange(len(strangers))
+    return np.where(listed >= 0, listed, person[part]).astype(np.int64)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 _ROWS, _COLUMNS = 2048, 8192  # scores held at once: 64 MiB in float32
+_FIRST = 512  # columns that are partitioned
 _LINKS = 32  # of an entry in a graph of HNSW
 _BUILD = 128  # candidates when a graph is built
 
@@ -24,7 +25,7 @@ def nearest(probe: np.ndarray, gallery: np.ndarray, k: int) -> tuple[np.ndarray,
         (P, k) int64 entries, the best first, and (P, k) their scores.
 
     Raises:
-        ValueError: k is not from 1 to G.
+        ValueError: k is not from 1 to G, or a score is not a number.
     """
     _check(k, len(gallery))
     kind = np.result_type(probe, gallery)
@@ -34,11 +35,18 @@ def nearest(probe: np.ndarray, gallery: np.ndarray, k: int) -> tuple[np.ndarray,
         best, place = np.empty((len(rows), 0), kind), np.empty((len(rows), 0), np.int64)
         for left in range(0, len(gallery), _COLUMNS):
             block = rows @ gallery[left : left + _COLUMNS].T
-            highest = _highest(block, k)
-            best = np.concatenate([best, np.take_along_axis(block, highest, axis=1)], axis=1)
-            place = np.concatenate([place, highest + left], axis=1)
-            kept = _highest(best, k)
-            best, place = np.take_along_axis(best, kept, axis=1), np.take_along_axis(place, kept, axis=1)
+            if np.isnan(block.max()):
+                raise ValueError("scores are not numbers; check the features")
+            # the first few are partitioned, which is slow; of the others only those above the k-th are looked at
+            cuts = [0, max(_FIRST, 2 * k)] if left == 0 else [0]
+            for start, stop in zip(cuts, [*cuts[1:], None], strict=True):
+                part = block[:, start:stop]
+                higher, columns = _higher(part, best.min(axis=1)) if best.shape[1] == k else _highest(part, k)
+                best = np.concatenate([best, higher], axis=1)
+                place = np.concatenate([place, columns + left + start], axis=1)
+                if best.shape[1] > k:
+                    best, kept = _highest(best, k)
+                    place = np.take_along_axis(place, kept, axis=1)
         down = np.argsort(-best, axis=1, kind="stable")
         entries[top : top + _ROWS] = np.take_along_axis(place, down, axis=1)
         scores[top : top + _ROWS] = np.take_along_axis(best, down, axis=1)
@@ -106,10 +114,23 @@ def recall(found: np.ndarray, exact: np.ndarray, k: int) -> float:
     return float(np.mean([len(np.intersect1d(a, b)) for a, b in zip(found[:, :k], exact[:, :k], strict=True)]) / k)
 
 
-def _highest(scores: np.ndarray, k: int) -> np.ndarray:
+def _highest(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k highest scores of each row, or all, and their columns."""
     if scores.shape[1] <= k:
-        return np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-    return np.argpartition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k :]
+        return scores, np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+    columns = np.argpartition(scores, -k, axis=1)[:, -k:]
+    return np.take_along_axis(scores, columns, axis=1), columns
+
+
+def _higher(scores: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of each row above its floor, filled up with minus infinity, and their columns."""
+    row, column = np.nonzero(scores > floor[:, None])
+    count = np.bincount(row, minlength=len(scores))
+    within = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    higher = np.full((len(scores), int(count.max())), -np.inf, scores.dtype)
+    columns = np.zeros(higher.shape, np.int64)
+    higher[row, within], columns[row, within] = scores[row, column], column
+    return higher, columns
 
 
 def _check(k: int, size: int) -> None:

@@ -132,7 +132,8 @@ class _Rates:
             return Estimate(float("nan"), "one trial has no deviation")
         value = float(_summary(self.values, spread))
         replicates = None if self.replicates is None else _summary(self.replicates, spread)
-        folds = None if spread or self.why or replicates is not None else self.values
+        several = len(self.values) > 1
+        folds = self.values if several and not spread and not self.why and replicates is None else None
         return Estimate(value, self.why, replicates, folds)
 
 

@@ -66,16 +66,23 @@ def measure(dataset: Any, features: np.ndarray, resamples: int = 0, seed: int = 
     wanted = columns(dataset)
     one = [column for column in wanted if _is_one_to_one(column)]
     many = [column for column in wanted if column not in one]
-    templates = _templates(dataset, features)
     people = _People.draw(dataset, resamples, seed)
     try:
+        templates = template_features(
+            features,
+            dataset.template,
+            dataset.media,
+            dataset.weight,
+            norm="norm" in dataset.fusion,
+            media_average=dataset.media_average,
+        )
         answers = _Answers(dataset, many, bool(resamples)) if many else None
         scores = _compare(dataset, templates, bool(one), answers)
         found, correct = _verify(dataset, scores, one, people) if one else ({}, None)
         found |= {column: answers.estimate(column, people) for column in many if answers is not None}
     except ValueError as error:
         raise UserError(f"{dataset.name}: {error}") from None
-    return Measurement({column: found[column].times(100) for column in wanted}, correct, _facts(dataset))
+    return Measurement({column: found[column].times(100) for column in wanted}, correct, _facts(dataset, people))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,18 +101,13 @@ class _People:
 
     @classmethod
     def draw(cls, dataset: Any, resamples: int, seed: int) -> "_People":
-        known = getattr(dataset, "persons", None)
-        if known is None:  # nobody can be drawn
+        if not resamples:  # then it does not matter who they are
             return cls(np.zeros(len(dataset.template_ids), np.int32), None, 0, seed)
-        of = np.asarray(known, np.int32)
-        return cls(of, resample(int(of.max()) + 1, resamples, seed) if resamples else None, resamples, seed)
+        of = dataset.persons.astype(np.int32)
+        return cls(of, resample(int(of.max()) + 1, resamples, seed), resamples, seed)
 
 
 # ---------------------------------------------------------------------------------------------------------- scores
-
-
-def _templates(dataset: Any, features: np.ndarray) -> np.ndarray:
-    return template_features(features, dataset.template, dataset.media, dataset.faceness)
 
 
 def _compare(dataset: Any, templates: np.ndarray, one: bool, answers: "_Answers | None") -> np.ndarray:
@@ -169,7 +171,7 @@ class _Answers:
         probes = len(self._probe.template)
         needed = [impostors_needed(rate(column), probes) for column in wanted if column.startswith("TPIR(seed)")]
         self._merged = Search(self._probe.person, gallery.person, (_SPARE if spare else 1) * max(needed, default=0))
-        lists = getattr(dataset, "galleries", None) or [gallery]
+        lists = dataset.galleries
         self._parts: list[tuple[slice | np.ndarray, Search]] = []
         if any(column.startswith("TPIR@") for column in wanted) and len(lists) > 1:
             order = np.argsort(gallery.template)
@@ -249,7 +251,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
-def _facts(dataset: Any) -> dict[str, int | str]:
+def _facts(dataset: Any, people: _People) -> dict[str, int | str]:
     genuine = int(np.count_nonzero(dataset.is_same))
     facts: dict[str, int | str] = {
         "templates": len(dataset.template_ids),
@@ -258,6 +260,8 @@ def _facts(dataset: Any) -> dict[str, int | str]:
     }
     if dataset.gallery is not None:
         facts |= {"probes": len(dataset.probe.template), "gallery": len(dataset.gallery.template)}
+    if people.weights is not None:
+        facts["people"] = people.weights.shape[1]
     return facts
 
 

@@ -108,6 +108,11 @@ def test_drawn_pairs_and_an_earlier_checkpoint(folder: Path, run: Path) -> None:
     assert other["thresholds"] != content["thresholds"]
 
 
+def test_a_seed_that_is_none(folder: Path, run: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run_command("calibrate", ["--model", str(run), "--folder", str(folder / "images"), "--seed", "-1"]) == 2
+    assert capsys.readouterr().err.startswith("error: --seed -1: give a whole number from 0")
+
+
 def test_a_list_of_pairs(folder: Path, run: Path) -> None:
     words = ("--data_dir", str(folder / "images"), "--ann_path", str(folder / "pairs.txt"), "--fmr", "0.1")
     content = calibrate(run, *words, "--resamples", "20")

@@ -73,6 +73,11 @@ def test_places_that_a_protocol_does_not_have(name, places, words):
         protocols.blocks(name, **places)
 
 
+def test_a_folder_with_a_dot_keeps_its_name(tmp_path):
+    (tmp_path / "faces v2.1").mkdir()
+    assert protocols.folder(str(tmp_path / "faces v2.1"))["data"]["test"][0]["dataset"]["name"] == "faces v2.1"
+
+
 def test_a_folder():
     found = cfg.check_test(cfg.merge(protocols.folder("my/people", 600, 3), ["data.test.0.dataset.folds=5"]))
     block = found["data"]["test"][0]["dataset"]

@@ -30,6 +30,23 @@ def test_every_number_is_seen_whole(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.parametrize("width", [50, 80, 120])
+def test_no_number_is_lost_of_more_rows_than_a_screen_holds(width: int) -> None:
+    rows = [
+        {"Iter": str(100 * step), **{name: Estimate(10.0 * step + n, replicates=np.array([1.0, 99.0, 50.0]))
+                                     for n, name in enumerate(NAMES)}}
+        for step in range(1, 10)
+    ]  # fmt: skip
+    console = Console(file=io.StringIO(), width=width)
+    print_table(console, "title", rows)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    for name in NAMES:
+        cells = [line for line in text.splitlines() if line.split()[:1] == [name]]
+        found = [float(number) for line in cells for number in line.replace("[", " [").split()[1::3]]
+        assert found == [row[name].value for row in rows]  # type: ignore[attr-defined]
+
+
 def test_files_hold_the_same_numbers(tmp_path: Path) -> None:
     write_tables(tmp_path, "LFW", "title", ROWS, dataset="LFW")
     with open(tmp_path / "LFW.csv") as file:

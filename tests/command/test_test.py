@@ -210,6 +210,12 @@ def test_runs_are_compared_on_the_same_pairs(folder: Path, run: Path, capsys: py
     assert "not told apart" in text and "McNemar" in text and "not told apart" in capsys.readouterr().out
 
 
+def test_a_run_that_is_named_twice_is_one(folder: Path, run: Path) -> None:
+    words = ["--config", str(write_test_config(folder)), "--proj_dir", str(run), str(run / ".." / run.name)]
+    assert run_command("test", words) == 0
+    assert len(rows_of(run)) == 3 and not (run / "pairs_comparison.json").exists()
+
+
 def test_features_are_kept(folder: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["--config", str(write_test_config(folder)), "--proj_dir", str(run)]
     assert run_command("test", [*words, "--no-cache"]) == 0
@@ -235,6 +241,10 @@ def test_without_a_config(folder: Path, run: Path, capsys: pytest.CaptureFixture
         (["--protocol", "lwf"], "lfw"),
         (["--folder", str(folder / "images"), "--data_dir", "x"], "--data_dir belongs to --protocol"),
         (["--folder", str(folder / "images"), "--resamples", "1"], "--resamples 1"),
+        (["--folder", str(folder / "images"), "--seed", "-1"], "--seed -1"),
+        (["--protocol", "lfw", "--pairs", "20"], "--pairs belongs to --folder"),
+        (["--folder", str(folder / "images"), "data.test.0.dataset.name=versions"], "versions.json"),
+        (["--config", str(write_test_config(folder)), "data.test.0.dataset.name=threshold"], "threshold.json"),
     ):
         assert run_command("test", [*bad, "--proj_dir", str(run)]) == 2
         assert message in capsys.readouterr().err

@@ -1,10 +1,11 @@
+import pickle
 import shutil
 
 import numpy as np
 import pytest
 
-from opensphere.dataset import ijb
-from opensphere.dataset.ijb import IJBDataset, read_integers
+from opensphere.dataset import ijb_lists, numbers
+from opensphere.dataset.ijb import IJBDataset, find_persons
 from opensphere.error import UserError
 from opensphere.geometry import align
 from tests.dataset.ijb_fixture import SmallIJB, write_ijb, write_meta
@@ -112,6 +113,27 @@ def test_keys_name_lists_elsewhere(small, tmp_path):
     np.testing.assert_array_equal(dataset.probe.person, expected.probe.person)
 
 
+@pytest.mark.parametrize("key", ["landmark_path", "template_path", "pair_path", "gallery_paths", "probe_path"])
+def test_a_list_that_is_not_there(small, key):
+    assert refusal(small, **{key: "none.txt"}) == f"none.txt: there is no such list; check {key}"
+
+
+def test_one_gallery_may_be_named_alone(small):
+    small.probes = [t for t in small.probes if small.person_of[t] < 4]
+    write_meta(small)
+    dataset = open_set(small, gallery_paths=small.file("_1N_gallery_G1.csv"))
+    assert dataset.template_ids[dataset.gallery.template].tolist() == small.galleries[0]
+    assert len(dataset.galleries) == 1
+
+
+def test_a_set_travels_to_other_processes(small, monkeypatch):
+    monkeypatch.setattr(ijb_lists, "_LARGE", 0)
+    for dataset in (open_set(small), open_set(small)):
+        again = pickle.loads(pickle.dumps(dataset))
+        assert again.path(3) == dataset.path(3)
+        np.testing.assert_array_equal(again.template_pairs, dataset.template_pairs)
+
+
 def test_a_set_may_have_no_search(small):
     small.file("_1N_probe_mixed.csv").unlink()
     assert "1:N needs galleries and one list of probes, but there is meta/ijbx_1N_gallery_G1.csv" in refusal(small)
@@ -175,56 +197,148 @@ def test_lists_must_agree(small):
     assert "template_pair_label.txt:1: " in refusal(small)
 
 
-def table(path, chunk, monkeypatch):
-    monkeypatch.setattr(ijb, "_CHUNK", chunk)
-    pieces = list(read_integers(path, ("a", "b", "c")))
-    return np.concatenate(pieces).tolist() if pieces else []
-
-
-@pytest.mark.parametrize("chunk", [1, 10, 37, 1 << 24])
-@pytest.mark.parametrize("blank", [" ", "\t", "  ", " \t"])
-@pytest.mark.parametrize("end", ["\n", "\r\n", " \n", "\n\n"])
-def test_integers_in_any_dress(tmp_path, monkeypatch, chunk, blank, end):
-    rng = np.random.default_rng(0)
-    rows = rng.integers(-(10**6), 10**6, (40, 3)).tolist()
-    rows[7] = [2**63 - 1, 0, -1]
-    if blank == " \t":  # a TAB makes the blank a part of the field, which int() forgives
-        rows = rows[:5]
-    text = end.join(blank.join(map(str, row)) for row in rows)
-    (tmp_path / "list.txt").write_bytes((text + end).encode())
-    assert table(tmp_path / "list.txt", chunk, monkeypatch) == rows
-    (tmp_path / "list.txt").write_bytes(text.encode())
-    assert table(tmp_path / "list.txt", chunk, monkeypatch) == rows
-
-
-@pytest.mark.parametrize(
-    "bad",
-    ["1 2", "1 2 3 4", "1 2 x", "1 2 3x", "1 2 3.0", "1, 2, 3", "1 2 ", " 1 2", f"1 2 {2**63}", "a b c", "1 2 \0"],
-)
-@pytest.mark.parametrize("chunk", [1, 20, 1 << 24])
-def test_integers_of_a_bad_line(tmp_path, monkeypatch, bad, chunk):
-    # the line after makes up for a field too few or too many
-    lines = ["1 2 3", "", "4 5 6", bad, "7 8 9 10" if len(bad.split()) < 3 else "7 8", "1 1 1"]
-    (tmp_path / "list.txt").write_text("\n".join(lines) + "\n")
-    with pytest.raises(UserError, match=r"list\.txt:4: .* should be whole numbers: a b c"):
-        table(tmp_path / "list.txt", chunk, monkeypatch)
-    (tmp_path / "list.txt").write_text("\n".join(line for line in lines if line) + "\n")
-    with pytest.raises(UserError, match=r"list\.txt:3: .* should be whole numbers: a b c"):
-        table(tmp_path / "list.txt", chunk, monkeypatch)
-
-
 def test_the_line_of_a_wrong_label_in_a_later_chunk(small, monkeypatch):
-    monkeypatch.setattr(ijb, "_CHUNK", 30)
+    monkeypatch.setattr(numbers, "_PIECE", 30)
     small.edit("_template_pair_label.txt", 4, "")
     assert len(open_set(small).is_same) == len(small.pairs) - 1
     small.edit("_template_pair_label.txt", 11, "3 13 5")
     assert "template_pair_label.txt:11: label 5" in refusal(small)
-    with pytest.raises(UserError, match="cannot be read"):
-        list(read_integers(small.meta_dir, ("a",)))
 
 
-@pytest.mark.parametrize("text", ["1 2 3\n4 5 6 7 8 9\n", "1 2 3\n4\n5\n6\n", "1 2 3\n4 5\n6 7 8 9\n"])
-def test_the_right_number_of_numbers_on_the_wrong_lines(tmp_path, text):
-    (tmp_path / "list.txt").write_text(text)
-    with pytest.raises(UserError, match=r"list\.txt:2: .* should be whole numbers: a b c"):
-        list(read_integers(tmp_path / "list.txt", ("a", "b", "c")))
+def test_each_gallery_alone(small):
+    dataset = open_set(small)
+    assert [dataset.template_ids[part.template].tolist() for part in dataset.galleries] == small.galleries
+    for part, templates in zip(dataset.galleries, small.galleries, strict=True):
+        assert part.person.tolist() == [str(small.person_of[t]) for t in templates]
+    small.file("_1N_gallery_G2.csv").write_text("TEMPLATE_ID,SUBJECT_ID\n")
+    small.probes = [t for t in small.probes if small.person_of[t] < 4]
+    small.galleries[1] = []
+    write_meta(small)
+    assert len(open_set(small).galleries) == 1  # a list that names nobody is no gallery
+    for path in small.meta_dir.glob("*.csv"):
+        path.unlink()
+    assert open_set(small).galleries == ()
+
+
+def test_a_template_of_two_galleries_counts_once_in_both_together(small):
+    first, second = small.galleries
+    small.galleries = [first, [first[2], *second, first[0]]]
+    write_meta(small)
+    dataset = open_set(small)
+    assert dataset.template_ids[dataset.gallery.template].tolist() == first + second
+    assert [len(part.template) for part in dataset.galleries] == [4, 6]
+
+
+def slow_persons(templates, pairs, listed):
+    """Whom templates show, by following genuine pairs step by step."""
+    person = dict(listed)
+    for known in sorted(set(listed.values())):  # the first person reaches a template before the others
+        reached = {t for t in listed if listed[t] == known}
+        while True:
+            more = {
+                b
+                for pair in pairs
+                for a, b in (pair[:2], pair[1::-1])
+                if pair[2] and a in reached and b not in reached and b not in listed
+            }
+            if not more:
+                break
+            reached |= more
+        for t in reached:
+            person.setdefault(t, known)
+    for start in templates:
+        if start not in person:
+            reached = {start}
+            while more := {
+                b for p in pairs for a, b in (p[:2], p[1::-1]) if p[2] and a in reached and b not in reached
+            }:
+                reached |= more
+            person |= dict.fromkeys(reached, f"unlisted {min(reached)}")
+    return person
+
+
+def same_partition(found, expected):
+    pairs = set(zip(found, expected, strict=True))
+    return len(pairs) == len(set(found)) == len(set(expected))
+
+
+def test_persons_are_those_of_the_lists(small):
+    dataset = open_set(small)
+    persons = dataset.persons
+    assert persons.dtype == np.int64 and sorted(set(persons.tolist())) == list(range(8))
+    names = sorted(str(n) for n in range(8))
+    assert [names[n] for n in persons.tolist()] == [str(small.person_of[t]) for t in dataset.template_ids.tolist()]
+    small.pairs = [(a, b, 1 - label) for a, b, label in small.pairs]  # labels that lie about listed people
+    write_meta(small)
+    np.testing.assert_array_equal(open_set(small).persons, persons)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_persons_that_lists_leave_out(seed):
+    rng = np.random.default_rng(seed)
+    pairs = np.array([(a, b) for a in range(24) for b in range(a) if rng.random() < 0.12])
+    is_same = rng.random(len(pairs)) < 0.4
+    listed = np.full(24, -1)
+    known = rng.choice(24, 9, replace=False) if seed else np.arange(0)
+    listed[known] = np.concatenate([np.arange(5), rng.integers(0, 5, 4)]) if seed else 0
+    found = find_persons(24, pairs.astype(np.int32), is_same, listed if seed else None)
+    rows = [(*pair, same) for pair, same in zip(pairs.tolist(), is_same.tolist(), strict=True)]
+    expected = slow_persons(range(24), rows, {t: listed[t] for t in known.tolist()})
+    assert same_partition(found.tolist(), [expected[t] for t in range(24)])
+    assert sorted(set(found.tolist())) == list(range(found.max() + 1)) and found.dtype == np.int64
+    np.testing.assert_array_equal(found[known], listed[known])
+
+
+def test_without_search_genuine_pairs_tell_the_persons(small):
+    for path in small.meta_dir.glob("*.csv"):
+        path.unlink()
+    dataset = open_set(small)
+    expected = slow_persons(small.person_of, small.pairs, {})
+    assert same_partition(dataset.persons.tolist(), [expected[t] for t in dataset.template_ids.tolist()])
+
+
+def test_what_images_count_by(small, tmp_path):
+    dataset = open_set(small)
+    assert (dataset.fusion, dataset.media_average, dataset.mirror) == (("norm", "faceness"), True, True)
+    assert dataset.quality is None
+    np.testing.assert_array_equal(dataset.weight, dataset.faceness)
+    np.testing.assert_array_equal(open_set(small, fusion=[]).weight, np.ones(len(dataset), np.float32))
+    np.testing.assert_array_equal(open_set(small, fusion="norm").weight, np.ones(len(dataset), np.float32))
+    quality = np.linspace(0, 3, len(dataset)).astype(np.float32)
+    (tmp_path / "q.txt").write_text(
+        "".join(f"{image[0]} {q}\n" for image, q in zip(small.images, quality.tolist(), strict=True))
+    )
+    both = open_set(small, fusion=["quality", "faceness"], quality_path=tmp_path / "q.txt", mirror=False)
+    np.testing.assert_array_equal(both.quality, quality)
+    np.testing.assert_array_equal(both.weight, dataset.faceness * quality)
+    assert both.mirror is False and both.fusion == ("quality", "faceness")
+    alone = open_set(small, fusion=["quality"], quality_path=tmp_path / "q.txt", media_average=False)
+    np.testing.assert_array_equal(alone.weight, quality)
+    assert alone.media_average is False
+
+
+def test_arguments_that_cannot_be(small, tmp_path):
+    (tmp_path / "q.txt").write_text("1.png 1\n")
+    for words, arguments in {
+        "fusion: 'size' is not known; known are norm, faceness, quality, and [] for a plain mean": {"fusion": ["size"]},
+        "fusion: None is not known": {"fusion": None},
+        "fusion: norm, norm: give each name once": {"fusion": ["norm", "norm"]},
+        "fusion: quality needs quality_path": {"fusion": ["quality"]},
+        "but fusion does not name quality": {"quality_path": tmp_path / "q.txt"},
+        "media_average: 1 is neither true nor false": {"media_average": 1},
+        "mirror: 'yes' is neither true nor false": {"mirror": "yes"},
+        "q.txt: image 2.png has no line; the list": {"fusion": ["quality"], "quality_path": tmp_path / "q.txt"},
+    }.items():
+        assert words in refusal(small, **arguments)
+
+
+def test_keys_tell_the_points_of_an_image(small):
+    for path, *_ in small.images:
+        (small.data_dir / path).write_bytes(b"")
+    before = open_set(small).keys()
+    assert before.shape == (len(small.images), 16)
+    path, points, faceness, template, medium = small.images[2]
+    small.images[2] = (path, points + 1, faceness, template, medium)
+    write_meta(small)
+    changed = (open_set(small).keys() != before).any(axis=1)
+    assert np.flatnonzero(changed).tolist() == [2]

@@ -12,11 +12,12 @@ def unit_rows(seed, count, width=16):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("blocks", [(7, 11), (2048, 8192), (100, 3)])
+@pytest.mark.parametrize("blocks", [(7, 11, 2), (2048, 8192, 512), (100, 3, 1), (2048, 8192, 9)])
 @pytest.mark.parametrize("k", [1, 5, 60])
 def test_the_nearest_of_a_full_sort(blocks, k, monkeypatch):
     monkeypatch.setattr(module, "_ROWS", blocks[0])
     monkeypatch.setattr(module, "_COLUMNS", blocks[1])
+    monkeypatch.setattr(module, "_FIRST", blocks[2])
     probe, gallery = unit_rows(0, 20), unit_rows(1, 60)
     scores = probe @ gallery.T
     expected = np.argsort(-scores, axis=1)[:, :k]
@@ -36,6 +37,8 @@ def test_what_cannot_be_searched():
     for k in (0, 5):
         with pytest.raises(ValueError, match=f"k {k} is not from 1 to 4"):
             nearest(rows, rows, k)
+    with pytest.raises(ValueError, match="not numbers"):
+        nearest(rows, np.full_like(rows, np.nan), 1)
     with pytest.raises(ValueError, match="'tree' is not known; known are ivf, hnsw"):
         index_roughly(rows, "tree")
 

@@ -24,21 +24,7 @@ def small(tmp_path_factory):
 
 
 def open_set(small, **arguments):
-    dataset = IJBDataset("IJB-X", small.data_dir, small.meta_dir, **arguments)
-    # TEMP until the dataset has them
-    if not hasattr(dataset, "persons"):
-        from opensphere.dataset.ijb import Enrolment
-
-        dataset.persons = np.array([small.person_of[t] for t in dataset.template_ids.tolist()])
-        if dataset.gallery is not None:
-            at = {t: n for n, t in enumerate(dataset.template_ids.tolist())}
-            dataset.galleries = tuple(
-                Enrolment(np.array([at[t] for t in g]), np.array([str(small.person_of[t]) for t in g]))
-                for g in small.galleries
-                if g
-            )
-    # END TEMP
-    return dataset
+    return IJBDataset("IJB-X", small.data_dir, small.meta_dir, **arguments)
 
 
 def features_of(small, noise=1.0):
@@ -49,15 +35,19 @@ def features_of(small, noise=1.0):
     return (np.stack(rows) * rng.uniform(1, 30, (len(rows), 1))).astype(np.float32)
 
 
-def slow_templates(small, features):
+def slow_templates(small, features, fusion=("norm", "faceness"), media_average=True):
     """The feature of each template from the plain lists."""
+    if "norm" not in fusion:
+        features = features / np.linalg.norm(features, axis=1, keepdims=True)
     template = {}
     for number in small.person_of:
         rows = [i for i, image in enumerate(small.images) if image[3] == number]
         media = [small.images[i][4] for i in rows]
         mean = np.mean(
             [
-                small.images[i][2] * features[i].astype(float) / media.count(medium)
+                (small.images[i][2] if "faceness" in fusion else 1)
+                * features[i].astype(float)
+                / (media.count(medium) if media_average else 1)
                 for i, medium in zip(rows, media, strict=True)
             ],
             axis=0,
@@ -90,18 +80,18 @@ def slow_search(template, person_of, gallery, probes):
     return found
 
 
-def slow_open(found, fpir):
-    """TPIR in one gallery; None where it cannot be said."""
+def slow_open(found, fpir, resampled=False):
+    """TPIR in one gallery; None where it cannot be said, which the sample decides, not a resample."""
     mated = [own if own > max(others) else -math.inf for own, others in found if own is not None]
     strangers = [max(others) for own, others in found if own is None]
-    if not mated or fpir * len(strangers) < 1:
+    if not mated or not strangers or (fpir * len(strangers) < 1 and not resampled):
         return None
     limits = [t for t in [*strangers, *mated, math.inf] if t > -math.inf]
     kept = [t for t in limits if sum(score >= t for score in strangers) / len(strangers) <= fpir]
     return max(sum(score >= t for score in mated) / len(mated) for t in kept)
 
 
-def slow_many(small, template, probes):
+def slow_many(small, template, probes, resampled=False):
     """All columns of 1:N."""
     found = slow_search(template, small.person_of, small.galleries[0] + small.galleries[1], probes)
     places = [1 + sum(score >= own for score in others) for own, others in found]
@@ -112,7 +102,7 @@ def slow_many(small, template, probes):
         row[name] = np.mean([own > threshold for own, _ in found])
     for name in OPEN:
         shares = [
-            slow_open(slow_search(template, small.person_of, part, probes), float(name[10:]))
+            slow_open(slow_search(template, small.person_of, part, probes), float(name[10:]), resampled)
             for part in small.galleries
         ]
         row[name] = math.nan if None in shares else np.mean(shares)
@@ -145,6 +135,21 @@ def test_the_protocol_against_plain_loops(small, noise):
     asked = protocol.evaluate(open_set(small, metrics=["TPR(seed)@FPR", "AUC"]), features)
     assert asked == pytest.approx({name: expected[name] for name in asked}, abs=1e-2)
     assert len(asked) == 7
+
+
+@pytest.mark.parametrize("options", [{"fusion": []}, {"fusion": "faceness"}, {"media_average": False}])
+def test_templates_are_made_as_the_set_says(tmp_path, options):
+    small = write_ijb(tmp_path, people=25, probes=60, seed=1)
+    small.images = [(*image[:4], image[4] % 2) for image in small.images]  # media of several images
+    write_meta(small)
+    features = features_of(small, 0.8)
+    row = protocol.evaluate(open_set(small, **options, metrics=["TPR@FPR=0.03", "AUC", "top"]), features)
+    template = slow_templates(small, features, **options)
+    expected = slow_many(small, template, small.probes)
+    scores, labels = [template[a] @ template[b] for a, b, _ in small.pairs], [label for *_, label in small.pairs]
+    expected |= {"TPR@FPR=0.03": slow_tpr(scores, labels, 0.03), "AUC": roc_auc_score(labels, scores)}
+    assert row == pytest.approx({name: 100 * expected[name] for name in row}, abs=1e-3)
+    assert row != protocol.evaluate(open_set(small, metrics=list(row)), features)
 
 
 def test_what_cannot_be_said_has_a_reason(small):
@@ -196,7 +201,8 @@ def test_replicates_are_what_the_resamples_say(small):
     for row, weights in enumerate(drawn.tolist()):
         weight = {t: weights[dataset.persons[n]] for t, n in number.items()}
         probes = [probe for probe in small.probes for _ in range(weight[probe])]
-        expected = slow_many(small, template, probes)
+        expected = slow_many(small, template, probes, resampled=True)
+        expected[OPEN[0]] = math.nan  # as the sample
         scores, labels = [], []
         for left, right, same in small.pairs:
             count = weight[left] if same else weight[left] * weight[right]
@@ -267,6 +273,10 @@ def test_a_set_without_search(tmp_path):
     assert protocol.check(open_set(small)) == RATES
     row = protocol.evaluate(open_set(small), features_of(small))
     assert row == pytest.approx({name: full[name] for name in RATES}, nan_ok=True)
+    measured = protocol.measure(open_set(small), features_of(small), 20)
+    drawn = measured.estimates["TPR@FPR=1e-1"]
+    assert measured.facts["people"] <= 25 + 20 and "probes" not in measured.facts
+    assert len(drawn.replicates) == 20 and drawn.interval()[0] < drawn.value
     for name in ("top", "top-1", "TPIR(seed)@FPIR=0.1", "TPIR@FPIR"):
         with pytest.raises(UserError, match="IJB-X: metrics: 1:N needs galleries and probes"):
             protocol.check(open_set(small, metrics=["TPR@FPR", name]))

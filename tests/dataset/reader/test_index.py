@@ -1,6 +1,7 @@
 """Kept indexes: used when they are whole and about the same files, built anew in every other case."""
 
 import json
+import mmap
 import os
 import random
 import zipfile
@@ -52,6 +53,71 @@ def test_built_once_and_kept_beside_the_data(kept):
     assert [kept.get(), kept.get()] == [1, 1]
     assert sorted(os.listdir(kept.path.parent)) == ["a.rec", "a.rec.index.npz", "b.rec"]
     assert not os.path.exists(kept.path.parents[1] / "cache")
+
+
+def test_arrays_are_mapped_and_lie_where_processors_like_them(kept):
+    kept.get()
+    found = kept_index(kept.path, kept.sources, "1", kept.build)
+    for array in found.values():
+        base = array
+        while isinstance(base, np.ndarray):
+            assert not base.flags.owndata
+            base = base.base
+        assert isinstance(base.obj if isinstance(base, memoryview) else base, mmap.mmap)
+        assert array.ctypes.data % 64 == 0
+    found["x"][:] = 7  # is for this process alone
+    assert kept.get() == 1
+
+
+def test_numpy_reads_what_is_kept(kept):
+    kept.get()
+    with np.load(kept.path) as file:
+        assert file.files == ["about", "layout", *ARRAYS]
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(file[name], array)
+        assert json.loads(file["layout"].tobytes())["x"][:2] == ["<i8", [40]]
+    assert zipfile.ZipFile(kept.path).testzip() is None
+
+
+def test_arrays_of_all_orders_and_sizes(kept):
+    numbers = np.random.default_rng(0).integers(0, 1 << 60, 3000)
+    kept.arrays = {
+        "columns": numbers.reshape(50, 60).T,
+        "some": numbers[::3],
+        "long name " * 9: numbers[:1000].astype(np.int16),
+        "bits": numbers % 2 == 0,
+        **{f"size {size}": numbers.view(np.uint8)[:size] for size in (1, 4095, 4096, 4097, 8192)},
+    }
+    assert [kept.get(), kept.get()] == [1, 1]
+
+
+def test_an_array_that_does_not_lie_as_we_write_it_is_built_anew(kept):
+    """NumPy's own file of the same arrays: it aligns nothing."""
+    kept.get()
+    with np.load(kept.path) as file:
+        np.savez(kept.path, **file)
+    with zipfile.ZipFile(kept.path) as archive:
+        assert any(entry.header_offset % 64 for entry in archive.infolist())
+    assert kept.get() == 2
+
+
+@pytest.mark.parametrize("change", ["flipped bit", "swapped words", "swapped blocks", "last byte"])
+def test_damage_within_a_large_array(kept, change):
+    kept.arrays = {"x": np.arange(4000, dtype=np.uint64) ** 3, "end": np.arange(100, dtype=np.uint8)}
+    kept.get()
+    raw = bytearray(kept.path.read_bytes())
+    at = raw.index(kept.arrays["x"].tobytes())
+    if change == "flipped bit":
+        raw[at + 20_001] ^= 4
+    elif change == "swapped words":  # of two blocks
+        raw[at + 80 : at + 88], raw[at + 9000 : at + 9008] = raw[at + 9000 : at + 9008], raw[at + 80 : at + 88]
+    elif change == "swapped blocks":
+        raw[at : at + 8192] = raw[at + 4096 : at + 8192] + raw[at : at + 4096]
+    else:
+        raw[raw.index(kept.arrays["end"].tobytes()) + 99] += 1
+    kept.path.unlink()
+    kept.path.write_bytes(raw)
+    assert kept.get() == 2
 
 
 def test_another_version_size_time_or_order_builds_anew(kept):
