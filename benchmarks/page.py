@@ -64,10 +64,13 @@ ROWS = {
 def million(found: dict[str, Any]) -> str:
     """What a search in a million entries took."""
     case = found["search"]
-    return (
-        f"{case['probes']:,} probes in a gallery of {case['entries']:,}, 512 numbers each, exactly: {case['seconds']:.0f} s, "
-        f"{case['of_the_product']:.0%} of the speed of the bare product, {case['extra_bytes'] / 1e6:,.0f} MB beside the features."
-    )
+    parts = [
+        f"{case['probes']:,} probes in a gallery of {case['entries']:,}, 512 numbers each",
+        f"exactly: {case['seconds']:.0f} s",
+        f"{case['of_the_product']:.0%} of the speed of the bare product",
+        f"{case['extra_bytes'] / 1e6:,.0f} MB beside the features",
+    ]
+    return ", ".join(parts) + "."
 
 
 def approximate(found: dict[str, Any]) -> str:

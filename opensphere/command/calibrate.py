@@ -21,7 +21,7 @@ from opensphere.error import UserError
 from opensphere.metric.estimate import CONFIDENCE
 from opensphere.metric.verification import cosine_scores
 
-_ALL, _MOST = 1_000, 200_000  # up to so many images every pair is taken; of more, so many pairs
+_ALL, _MOST = 1_000, 200_000  # up to so many images every pair is taken; of more, so many pairs at most
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="ITER", type=int, help="of this iteration (the last)")
     parser.add_argument("--folder", metavar="DIR", help="a folder that holds a folder of images for each person")
     parser.add_argument(
-        "--pairs", metavar="N", type=int, help=f"of the folder's images, half of one person (all, of {_ALL:,} images)"
+        "--pairs",
+        metavar="N",
+        type=int,
+        help=f"of the folder's images, half of one person (all, of {_ALL:,} images; else {_MOST:,})",
     )
     parser.add_argument("--data_dir", metavar="DIR", help="instead of --folder: where listed images are")
     parser.add_argument("--ann_path", metavar="PAIRS", help="the list of pairs; a .bin file has its own")
@@ -132,8 +135,32 @@ def open_pairs(arguments: argparse.Namespace, view: dict[str, Any]) -> Pairs:
         counts = np.bincount(people.labels)
         count = min(_MOST, int(np.sum(counts * (counts - 1))))  # two for each pair of one person
     drawn = DrawnPairs(people, count, folds=None, seed=arguments.seed)
-    source = {"folder": arguments.folder, "pairs": count, "seed": arguments.seed}
-    return Pairs(drawn, drawn.pairs, drawn.is_same, people.labels[drawn.indices], source)
+    pairs, same = drawn.pairs, drawn.is_same
+    if arguments.pairs is None:  # low rates need far more pairs of two people than there are of one
+        strangers = draw_strangers(drawn.persons, _MOST // 2, arguments.seed)
+        pairs = np.concatenate([pairs[same], strangers])
+        same = np.arange(len(pairs)) < len(pairs) - len(strangers)
+    source = {"folder": arguments.folder, "pairs": len(pairs), "seed": arguments.seed}
+    return Pairs(drawn, pairs, same, drawn.persons, source)
+
+
+def draw_strangers(persons: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Pairs of images of two people, drawn from all such pairs, none twice: (P, 2) int64, `most` or all there are.
+
+    Where there are many and one person has nearly all images, they may be fewer.
+
+    Args:
+        persons: (N,) int, whom each image shows.
+    """
+    size, generator = len(persons), np.random.default_rng(seed)
+    if size * (size - 1) // 2 <= 8 * most:
+        first, second = np.triu_indices(size, k=1)
+    else:
+        numbers = np.sort(generator.integers(size, size=(4 * most, 2)), axis=1)
+        first, second = np.divmod(np.unique(numbers[:, 0] * size + numbers[:, 1]), size)
+    apart = np.flatnonzero(persons[first] != persons[second])
+    chosen = np.sort(generator.permutation(apart)[:most])
+    return np.stack([first[chosen], second[chosen]], axis=1)
 
 
 def show(console: Console, title: str, found: list[Threshold], resamples: int, people: np.ndarray | None) -> None:

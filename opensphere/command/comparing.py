@@ -41,6 +41,8 @@ def show_comparisons(results: Results, folder: Path, console: Console) -> None:
             "difference: the first run less the second, on the same pairs and people; [ ]  95% interval",
             f"p: two-sided; in the verdict corrected for the number of run pairs (Holm), at {LEVEL:.0%}",
         ]
+        if found["decisions"]:
+            notes.append("McNemar: the pairs as each run's last checkpoint decides them")
         shown = {title: rows for title, rows in tables.items() if rows}
         for title, rows in shown.items():
             print_table(console, title, rows)

@@ -13,6 +13,8 @@ from opensphere import config as cfg
 from opensphere import protocol
 from opensphere.command import train
 from opensphere.command.build import Sets, build_sets
+from opensphere.command.evidence import write_evidence
+from opensphere.command.report import offer_page
 from opensphere.command.screen import Rows, load_images, make_console, print_table, write_tables
 from opensphere.dataset.augment import normalise
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
@@ -68,7 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
             return train.INTERRUPTED
         if len(rows) == 1:
             rows.append({"model": "untrained network", **measure(tests, features_of(None, resolved, tests))})
-        metrics = measure(tests, features_of(outcome.folder, resolved, tests))
+        features = features_of(outcome.folder, resolved, tests)
+        metrics = measure(tests, features)
+        for dataset, values in zip(tests, features, strict=True):
+            write_evidence(outcome.folder, dataset, values, resolved["project"]["max_iters"])
         cost = {"seconds": round(outcome.seconds, 1), "images/s": round(outcome.images_per_second)}
         rows.append({"model": entry.name, **metrics, **cost, "folder": outcome.folder.name})
     write_tables(folder, "result", TITLE, rows, versions=versions())
@@ -78,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"in per cent, on people never seen in training ({names}): ten-fold accuracy ± standard error; "
         f"others with 95% intervals from {RESAMPLES:,} resamples of the people"
     )
+    offer_page([folder], console)
     console.print(f"{time.perf_counter() - began:,.0f} seconds in all; runs, logs and tables are in {folder}")
     return 0
 

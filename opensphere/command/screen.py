@@ -96,7 +96,9 @@ def write_tables(folder: Path, name: str, title: str, rows: Rows, notes: Sequenc
     storage.write_text(folder / f"{name}.txt", "\n".join([table_text(title, rows), *notes]) + "\n")
     table = io.StringIO()
     flat = [_with_interval(row) for row in rows]
-    writer = csv.DictWriter(table, list(flat[-1]), lineterminator="\n")
+    # the fullest row first: where a value is not known in a row, the row may have no interval either
+    heads = dict.fromkeys(key for row in sorted(flat, key=len, reverse=True) for key in row)
+    writer = csv.DictWriter(table, list(heads), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     storage.write_text(folder / f"{name}.csv", table.getvalue())

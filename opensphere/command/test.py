@@ -11,6 +11,8 @@ from opensphere import collective, protocol
 from opensphere import config as cfg
 from opensphere.command import protocols
 from opensphere.command.comparing import Results, show_comparisons
+from opensphere.command.evidence import write_evidence
+from opensphere.command.report import offer_page
 from opensphere.command.screen import (
     Rows,
     bar,
@@ -136,8 +138,10 @@ def worker(
             console.print(f"written: {folder / dataset.name}.txt, .csv, .json", markup=False, soft_wrap=True)
             average = {key: value for key, value in rows[-1].items() if key != "Iter"}
             found.setdefault(dataset.name, {})[folder] = Measurement(average, last.correct, last.facts)
-    if len(folders) > 1 and world.rank == 0:
-        show_comparisons(found, folders[0], console)
+    if world.rank == 0:
+        if len(folders) > 1:
+            show_comparisons(found, folders[0], console)
+        offer_page(folders, console)
 
 
 def test_folder(
@@ -181,6 +185,7 @@ def test_folder(
                     last = protocol.measure(dataset, features, resamples, seed)
                     rows.append({"Iter": str(step), **last.estimates})
         if world.rank == 0:
+            write_evidence(folder, dataset, features, step, resamples, seed)
             yield dataset, [*rows, average_row(rows)], last
 
 

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder, paths = Path(arguments.model), [arguments.first, *arguments.others]
     for path in paths:
         if not os.path.isfile(path):
-            raise UserError(f"{path}: there is no such file")
+            raise UserError(f"{path}: {'is a folder; name images' if os.path.isdir(path) else 'there is no such file'}")
     content = read_thresholds(folder)
     threshold = choose(content, arguments.fmr, folder)
     model = Trained(folder, weights=folder / content["weights"]["file"])

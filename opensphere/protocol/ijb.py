@@ -55,6 +55,14 @@ def columns(dataset: Any) -> list[str]:
     return found
 
 
+def templates_of(dataset: Any, features: np.ndarray) -> np.ndarray:
+    """(T, D) features of unit length of the set's templates, made of its images' as its options say."""
+    norm, media_average = "norm" in dataset.fusion, dataset.media_average
+    return template_features(
+        features, dataset.template, dataset.media, dataset.weight, norm=norm, media_average=media_average
+    )
+
+
 def measure(dataset: Any, features: np.ndarray, resamples: int = 0, seed: int = 0) -> Measurement:
     """Each column's value, in per cent. `features`: (N, D) of the set's images, not normalised.
 
@@ -68,14 +76,7 @@ def measure(dataset: Any, features: np.ndarray, resamples: int = 0, seed: int = 
     many = [column for column in wanted if column not in one]
     people = _People.draw(dataset, resamples, seed)
     try:
-        templates = template_features(
-            features,
-            dataset.template,
-            dataset.media,
-            dataset.weight,
-            norm="norm" in dataset.fusion,
-            media_average=dataset.media_average,
-        )
+        templates = templates_of(dataset, features)
         answers = _Answers(dataset, many, bool(resamples)) if many else None
         scores = _compare(dataset, templates, bool(one), answers)
         found, correct = _verify(dataset, scores, one, people) if one else ({}, None)

@@ -148,9 +148,10 @@ def _resample(
 
 def _estimate(name: str, value: float, curve: Roc, replicates: np.ndarray | None) -> Estimate:
     why = curve.too_few(rate(name)) if name.startswith(f"{_EXACT}=") else ""
+    replicates = None if why else replicates
     if np.isnan(value) and not why:
         why = "all scores are the same"  # d-prime alone cannot be said then
-    found = Estimate(value, why, None if why else replicates)
+    found = Estimate(value, why, replicates)
     return found if name == "d-prime" else found.times(100)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from opensphere.command.calibrate import draw_strangers
 from opensphere.command.main import run_command
 from opensphere.config import build_backbone
 from opensphere.dataset import ClassDataset
@@ -133,9 +134,22 @@ def test_images_are_cropped_as_in_training(folder: Path) -> None:
 def test_many_images_are_drawn_from(folder: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("opensphere.command.calibrate._ALL", 20)
     words = ("--folder", str(folder / "images"), "--fmr", "0.1", "--resamples", "0")
-    assert calibrate(run, *words)["pairs"] == {"genuine": 168, "impostor": 168}  # all of one person
+    found = calibrate(run, *words)
+    assert found["pairs"] == {"genuine": 168, "impostor": 48 * 47 // 2 - 168}  # all that there are
+    assert found["data"]["pairs"] == 48 * 47 // 2
     monkeypatch.setattr("opensphere.command.calibrate._MOST", 50)
     assert calibrate(run, *words)["pairs"] == {"genuine": 25, "impostor": 25}
+
+
+@pytest.mark.parametrize("images, most", [(40, 30), (40, 10_000), (300, 50)])  # the last draws without a list of all
+def test_strangers(images: int, most: int) -> None:
+    persons = np.random.default_rng(0).integers(8, size=images)
+    drawn = draw_strangers(persons, most, seed=3)
+    every = {(a, b) for a in range(images) for b in range(a + 1, images) if persons[a] != persons[b]}
+    assert len(drawn) == len(set(map(tuple, drawn.tolist()))) == min(most, len(every))
+    assert set(map(tuple, drawn.tolist())) <= every
+    assert np.array_equal(draw_strangers(persons, most, seed=3), drawn)
+    assert most > len(every) or not np.array_equal(draw_strangers(persons, most, seed=4), drawn)
 
 
 class TestRefusals:

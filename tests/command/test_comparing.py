@@ -41,7 +41,7 @@ def test_every_row_is_seen_whole_and_reasons_stand_below(tmp_path: Path) -> None
     (row,) = [line for line in lines if line[:1] == ["TPR@FPR=1e-9"]]
     assert row[3:] == ["–", "–", "cannot", "be", "said"]
     assert "–  TPR@FPR=1e-9: FPR 1e-9 of 3,000 impostor pairs is less than one pair" in text.splitlines()
-    assert "…" not in text
+    assert "…" not in text and "McNemar: the pairs as each run's last checkpoint decides them" in text
     assert "of 3,000 impostor pairs" in (tmp_path / "LFW_comparison.txt").read_text()
 
 

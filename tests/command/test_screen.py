@@ -66,6 +66,17 @@ ESTIMATES = [
 ]
 
 
+def test_an_interval_that_only_some_rows_have(tmp_path: Path) -> None:
+    rows = [
+        {"Iter": "6", "EER": Estimate(1.5, replicates=np.linspace(1, 2, 1001)), "AUC": Estimate(99.0)},
+        {"Iter": "average", "EER": Estimate(float("nan"), "why"), "AUC": Estimate(99.0)},
+    ]
+    write_tables(tmp_path, "LFW", "title", rows)
+    first, second = (tmp_path / "LFW.csv").read_text().splitlines()[1:]
+    assert (tmp_path / "LFW.csv").read_text().startswith("Iter,EER,EER low,EER high,AUC\n")
+    assert first.split(",")[2:] == ["1.025", "1.975", "99.0"] and second == "average,,,,99.0"
+
+
 def test_uncertainty_is_seen_and_written(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=120)
     print_table(console, "title", ESTIMATES)

@@ -103,6 +103,7 @@ class TestRefusals:
     def test_images_that_cannot_be_read(self, folder: Path, run: Path, capsys: pytest.CaptureFixture) -> None:
         image = folder / "images" / "person_00" / "00.png"
         assert "nowhere.png: there is no such file" in self.refused(capsys, run, image, folder / "nowhere.png")
+        assert "images: is a folder; name images" in self.refused(capsys, run, image, folder / "images")
         (folder / "text.png").write_text("no image")
         assert "text.png: not an image that can be read" in self.refused(capsys, run, folder / "text.png", image)
 

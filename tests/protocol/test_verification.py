@@ -274,3 +274,10 @@ def test_folds_matter_only_to_who_asks_for_them():
     assert protocol.check(dataset) == ["ACC"]
     found = protocol.measure(dataset, features_of(pairs_of()))
     assert 100 * found.correct.mean() == pytest.approx(found.estimates["ACC"].value)
+
+
+def test_scores_that_are_all_the_same_have_a_reason():
+    dataset = pairs_of(metrics=["AUC", "d-prime"])
+    found = protocol.measure(dataset, np.ones((dataset.size, 4), np.float32)).estimates
+    assert found["AUC"].value == 50 and np.isnan(found["d-prime"].value)
+    assert found["d-prime"].why == "all scores are the same"

@@ -1,0 +1,144 @@
+import json
+import string
+
+import numpy as np
+import pytest
+
+from opensphere.report.curves import curve_figures
+from opensphere.report.differences import verdicts
+from opensphere.report.figure import slug
+from opensphere.report.hardest import LIMIT, hardest
+from opensphere.report.page import build
+from opensphere.report.results import read_results
+from opensphere.report.sphere import nearest_angles, project, sphere_figures
+from opensphere.report.training import thin, training_figures, validation_figures
+from tests.report.material import write_comparison, write_evidence, write_run, write_table
+
+KEPT = string.ascii_lowercase + string.digits + "-"
+
+
+def test_training_has_a_figure_for_each_number_and_a_curve_for_each_run(tmp_path) -> None:
+    runs = read_results([write_run(tmp_path / name, head) for name, head in (("a", "ArcFace"), ("b", "CosFace"))]).runs
+    figures = {figure.name: figure for figure in training_figures(runs)}
+    assert list(figures) == [
+        "train-loss", "train-lr", "train-bkb-grad", "train-head-grad", "train-mag-mean", "train-images-per-second"
+    ]  # fmt: skip
+    loss = figures["train-loss"].data
+    assert [trace["name"] for trace in loss] == ["ArcFace", "CosFace"]
+    assert loss[0]["y"][:3] == [9.0, 8.0, 7.0] and loss[0]["x"][-1] == 59
+    assert [trace["line"]["color"] for trace in loss] == ["#0072B2", "#D55E00"]
+    (validation,) = validation_figures(runs)
+    assert validation.title == "ACC on validation" and validation.data[0]["y"] == [91.5]
+
+
+@pytest.mark.parametrize("names", [("一", "二"), ("é", "è"), ("*", "?"), ("Übung", "bung")])
+def test_names_of_other_alphabets_stay_apart(names: tuple[str, str]) -> None:
+    found = [slug(name) for name in names]
+    assert found[0] != found[1] and all(name.isascii() and set(name) <= set(KEPT) for name in found)
+    assert slug("TPR@FPR=1e-4") == "tpr-fpr-1e-4"
+
+
+def test_long_curves_are_thinned_to_means() -> None:
+    x, y = thin(np.arange(1000), np.arange(1000) * 2.0, 10)
+    np.testing.assert_allclose(x, np.arange(1000).reshape(10, 100).mean(axis=1))
+    np.testing.assert_allclose(y, 2 * x)
+    np.testing.assert_array_equal(thin([1, 2], [3, 4], 10)[1], [3, 4])
+
+
+def test_verdicts_follow_the_direction_of_the_metric(tmp_path) -> None:
+    folders = [write_run(tmp_path / name, head) for name, head in (("a", "ArcFace"), ("b", "CosFace"))]
+    write_comparison(*folders, 2.0, 0.01)
+    accuracy, error = verdicts(read_results(folders).comparisons[0])
+    for one in (accuracy, error):  # the first has more accuracy and less error
+        assert one.names == ["ArcFace", "CosFace"]
+        assert [[kind for kind, _ in row] for row in one.cells] == [["self", "better"], ["worse", "self"]]
+    (trace,) = accuracy.forest.data
+    assert trace["x"] == [2.0] and trace["error_x"]["array"] == [1.0] and trace["name"] == "more than chance"
+    assert "to the right the first is better" in accuracy.forest.caption
+    assert "to the left the first is better" in error.forest.caption
+
+
+def test_a_difference_that_may_be_chance_has_no_winner(tmp_path) -> None:
+    folders = [write_run(tmp_path / name, head) for name, head in (("a", "ArcFace"), ("b", "CosFace"))]
+    write_comparison(*folders, 2.0, 0.06)
+    accuracy, _ = verdicts(read_results(folders).comparisons[0])
+    assert accuracy.cells[0][1] == ("same", "not told apart")
+
+
+def test_curves_are_the_rates_of_the_evidence(tmp_path) -> None:
+    folder = write_run(tmp_path / "run")
+    arrays = write_evidence(folder)
+    figures = {figure.name: figure for figure in curve_figures(read_results([folder]).runs, "pairs")}
+    assert list(figures) == [f"{kind}-pairs" for kind in ("roc", "det", "scores", "angles", "cmc", "open-set")]
+    _, roc = figures["roc-pairs"].data
+    for fpr, tpr, threshold in list(zip(roc["x"], roc["y"], roc["customdata"], strict=True))[:20]:
+        place = np.argmin(np.abs(arrays["thresholds"] - threshold))
+        assert tpr == pytest.approx(100 * arrays["true_accepts"][place] / 300, abs=0.4)
+        assert fpr == pytest.approx(100 * arrays["false_accepts"][place] / 300, abs=0.4)
+    (slider,) = figures["scores-pairs"].sliders
+    edge = slider["start"]
+    fmr, fnmr = sum(slider["impostor"][edge:]) / 300, sum(slider["genuine"][:edge]) / 300
+    assert abs(fmr - fnmr) < 0.03
+    assert "95% intervals" in figures["roc-pairs"].caption
+
+
+def test_figures_are_sound_json(tmp_path) -> None:
+    folder = write_run(tmp_path / "run")
+    write_table(folder, 95.0)
+    write_evidence(folder)
+    parts = build(read_results([folder]))
+    assert len(parts.figures) > 10
+    for figure in parts.figures:
+        json.dumps([figure.data, figure.layout, figure.sliders], allow_nan=False)
+    assert len({figure.name for figure in parts.figures}) == len(parts.figures)
+
+
+def test_hardest_pairs_are_marked_by_the_best_threshold(tmp_path) -> None:
+    arrays = write_evidence(write_run(tmp_path / "run"))
+    found = hardest(arrays)
+    assert found is not None and len(found.rejects) == len(found.accepts) == 3
+    assert [pair.score for pair in found.rejects] == sorted(pair.score for pair in found.rejects)
+    for pair in [*found.rejects, *found.accepts]:
+        assert pair.pictures[0].startswith("data:image/jpeg;base64,") and pair.names == ("a.jpg", "a.jpg")
+    assert all(pair.wrong == (pair.score >= found.threshold) for pair in found.accepts)
+    assert all(pair.wrong == (pair.score < found.threshold) for pair in found.rejects)
+    assert hardest({key: value for key, value in arrays.items() if "hard" not in key}) is None
+
+
+def test_pictures_of_a_page_are_bounded(tmp_path) -> None:
+    folders = [write_run(tmp_path / str(number), "ArcFace") for number in range(30)]
+    for number, folder in enumerate(folders):
+        write_table(folder, 90.0)
+        write_evidence(folder, seed=number)
+    (test,) = build(read_results(folders)).tests
+    shown = sum(len(found.accepts) + len(found.rejects) for _, found in test.hardest)
+    assert len(test.hardest) == 30 and shown <= max(LIMIT, 4 * 30)
+
+
+def test_projection_keeps_three_numbers_and_what_lies_on_a_plane() -> None:
+    rng = np.random.default_rng(0)
+    three = rng.normal(size=(20, 3))
+    points, share = project(three)
+    np.testing.assert_allclose(points, three / np.linalg.norm(three, axis=1, keepdims=True))
+    assert share == 1
+    basis = np.linalg.qr(rng.normal(size=(16, 3)))[0]
+    points, share = project(three @ basis.T)  # three dimensions hidden in sixteen
+    assert share == pytest.approx(1)
+    angles = three @ three.T / np.outer(np.linalg.norm(three, axis=1), np.linalg.norm(three, axis=1))
+    np.testing.assert_allclose(points @ points.T, angles, atol=1e-9)
+
+
+def test_nearest_angles_of_axes_are_right() -> None:
+    np.testing.assert_allclose(nearest_angles(np.array([[1.0, 0], [0, 2.0], [-1.0, 0.0]])), [90, 90, 90])
+
+
+def test_two_numbers_a_feature_are_drawn_on_the_plane(tmp_path) -> None:
+    folder = write_run(tmp_path / "run")
+    write_evidence(folder)
+    (run,) = read_results([folder]).runs
+    run.evidence["pairs"]["sample"] = run.evidence["pairs"]["sample"][:, :2]
+    run.head = np.array([[1.0, 0], [0, 1.0], [-1.0, -1.0]])
+    plane, room = sphere_figures([run])
+    assert {trace["type"] for trace in plane.data} == {"scatter"} and plane.layout["yaxis"]["scaleanchor"] == "x"
+    np.testing.assert_allclose(plane.data[1]["x"], run.evidence["pairs"]["sample"][:5, 0], rtol=1e-3)
+    assert sum(room.data[0]["y"]) == 3

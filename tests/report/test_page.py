@@ -1,0 +1,159 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from opensphere.report import page
+from opensphere.report.results import read_results
+from tests.report.material import write_comparison, write_evidence, write_run, write_table
+
+EVIL = "<script>alert(1)</script>"
+_VOID = {"meta", "link", "img", "input", "line", "br", "hr"}
+
+
+class Tree(HTMLParser):
+    """What a page consists of; a tag that is closed by another is an error."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append((tag, found))
+        if found.get("id"):
+            self.ids.append(str(found["id"]))
+        if tag == "script":
+            self.scripts.append("")
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif not self.open or self.open[-1] != "style":
+            self.text += data
+
+
+def read(folders, refresh: int = 0) -> tuple[str, Tree]:
+    results = read_results(folders)
+    html = page.render(results, page.build(results), refresh)
+    tree = Tree()
+    tree.feed(html)
+    tree.close()
+    assert tree.open == []
+    return html, tree
+
+
+@pytest.fixture(autouse=True)
+def without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about our part of the page; the library is five million letters."""
+    monkeypatch.setattr(page, "_plotly", lambda: "library()")
+
+
+def full(tmp_path) -> list:
+    folders = [write_run(tmp_path / name, head) for name, head in (("a", "ArcFace"), ("b", "CosFace"))]
+    for folder, accuracy in zip(folders, (96.0, 94.0), strict=True):
+        write_table(folder, accuracy)
+        write_evidence(folder)
+    write_comparison(*folders, 2.0, 0.01)
+    return folders
+
+
+def test_a_full_page_is_sound(tmp_path) -> None:
+    html, tree = read(full(tmp_path))
+    assert len(tree.ids) == len(set(tree.ids))
+    links = [str(found["href"])[1:] for tag, found in tree.tags if tag == "a"]
+    assert links == ["test-1", "trained", "training", "sphere", "files"] and set(links) <= set(tree.ids)
+    figures = {figure["name"] for figure in json.loads(tree.scripts[0])["figures"]}
+    places = [found["data-figure"] for _, found in tree.tags if "data-figure" in found]
+    assert set(places) == figures and len(places) == len(figures)
+    for word in ("ArcFace is best", "Results on pairs", "not finished", "Hardest pairs", "What was trained"):
+        assert (word in tree.text) == (word != "not finished")
+
+
+def test_a_page_asks_for_nothing(tmp_path) -> None:
+    html, tree = read(full(tmp_path))
+    for tag, found in tree.tags:
+        for key in ("src", "href"):
+            target = found.get(key)
+            assert target is None or target.startswith(("data:", "#")), (tag, found)
+    policy = [found["content"] for tag, found in tree.tags if found.get("http-equiv") == "Content-Security-Policy"]
+    assert policy and str(policy[0]).startswith("default-src 'none'")
+    assert not re.search(r"@import|url\(", html)
+
+
+def test_names_are_text(tmp_path) -> None:
+    folders = full(tmp_path / EVIL.replace("/", "_"))
+    for folder, name in zip(folders, (EVIL, "</script><b>"), strict=True):
+        path = folder / "config.yml"
+        path.write_text(path.read_text().replace("ArcFace", name).replace("CosFace", name).replace("faces", EVIL))
+        write_evidence(folder, image=f'{EVIL}" onload="alert(1)/1.jpg')
+        content = json.loads((folder / "pairs.json").read_text())
+        (folder / "pairs.json").write_text(json.dumps({**content, "dataset": EVIL}))
+        with open(folder / "metrics.jsonl", "a") as file:
+            row = {"kind": "val", "iter": 60, "set": EVIL, EVIL: 1.0}
+            warning = {"kind": "warning", "iter": 5, "text": EVIL}
+            file.write(json.dumps(row) + "\n" + json.dumps(warning) + "\n")
+    html, tree = read(folders)
+    assert len(tree.scripts) == 3  # ours: figures, library, page
+    assert EVIL not in html and EVIL in tree.text
+    assert not [found for _, found in tree.tags if any(key.startswith("on") for key in found)]
+    data = json.loads(tree.scripts[0])
+    assert data["runs"][0]["label"].startswith(EVIL)
+    drawn = json.dumps(data["figures"])
+    assert "&lt;script&gt;" in drawn
+    for figure in data["figures"]:
+        assert all("<script" not in trace.get("name", "") for trace in figure["data"]), figure["name"]
+
+
+def test_reasons_stand_below_dashes_and_the_best_is_bold(tmp_path) -> None:
+    html, tree = read(full(tmp_path))
+    assert "TPR@FPR=1e-6: FPR 1e-6 of 300 impostor pairs is less than one pair" in tree.text
+    assert re.findall(r"<b>([\d.]+)</b>", html)[:2] == ["96.00", "4.00"]
+    assert "[95.00, 97.00]" in tree.text and "1,000 resamples of the people" in tree.text
+
+
+def test_a_page_says_what_is_missing(tmp_path) -> None:
+    folder = write_run(tmp_path / "run", done=20)
+    _, tree = read([folder])
+    assert "is not finished: 11 of 60" in tree.text and "has not been tested yet" in tree.text
+    write_table(folder, 90.0)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.yml").write_text("model: {}\n")
+    write_table(other, 91.0)
+    _, tree = read([folder, other])
+    assert "pairs_evidence.npz is not there" in tree.text and "no training curves" in tree.text
+    assert "No comparison: test the runs in one call" in tree.text
+
+
+def test_a_summary_alone_is_a_page(tmp_path) -> None:
+    rows = [
+        {"model": "raw pixels", "ACC10": 61.1, "ACC10 SE": 0.5},
+        {"model": "ArcFace", "ACC10": 97.9, "ACC10 SE": 0.2},
+    ]
+    (tmp_path / "result.json").write_text(json.dumps({"rows": rows}))
+    _, tree = read([tmp_path])
+    assert "raw pixels" in tree.text and "± 0.20" in tree.text
+
+
+def test_a_watched_page_loads_itself_anew(tmp_path) -> None:
+    folder = write_run(tmp_path / "run", done=20)
+    assert 'http-equiv="refresh" content="10"' in read([folder], refresh=10)[0]
+    assert 'http-equiv="refresh"' not in read([folder])[0]
+
+
+def test_embedded_json_cannot_end_its_element() -> None:
+    content = {"a": "</script><!--<script>", "b": "&amp; \u2028 é"}
+    text = page.embed(content)
+    assert not set("<>&\u2028") & set(text) and json.loads(text) == content
