@@ -224,9 +224,9 @@ def test_features_are_kept(folder: Path, run: Path, monkeypatch: pytest.MonkeyPa
     assert run_command("test", words) == 0 and (run / "features").is_dir()
 
     def never(*_: object) -> None:
-        raise AssertionError("an image was read")
+        raise AssertionError("a feature was extracted")
 
-    monkeypatch.setattr("opensphere.dataset.image_set.ImageSet.read", never)
+    monkeypatch.setattr("opensphere.engine.extract._forward", never)
     assert run_command("test", words) == 0 and rows_of(run) == first
 
 

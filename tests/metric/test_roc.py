@@ -56,7 +56,10 @@ def test_points_are_those_of_counting(case):
 
 
 @settings(deadline=None)
-@given(scored_pairs(), st.lists(st.sampled_from(RATES) | st.floats(0, 1), min_size=1, max_size=4))
+@given(
+    scored_pairs(),
+    st.lists(st.sampled_from(RATES) | st.integers(0, 10**6).map(lambda n: n / 10**6), min_size=1, max_size=4),
+)
 def test_rates_by_loops(case, fprs):
     curve, lists = roc(*case), [part.tolist() for part in case]
     known = [fpr for fpr in fprs if not curve.too_few(fpr)]

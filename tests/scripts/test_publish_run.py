@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from opensphere.command.main import run_command
 from tests.material import only_run, tiny_config, write_config, write_pairs, write_people, write_test_config
 
@@ -24,6 +26,7 @@ def test_another_name_of_the_config(tmp_path: Path) -> None:
     assert (tmp_path / "published" / "config.yml").is_file()
 
 
+@pytest.mark.slow
 def test_the_copy_gives_the_same_table(tmp_path: Path) -> None:
     write_people(tmp_path)
     write_pairs(tmp_path)
