@@ -33,6 +33,7 @@ def plan(tmp_path: Path) -> Path:
     return write_config(tmp_path, {**paths, "heads": HEADS}, "demo.yml")
 
 
+@pytest.mark.slow
 def test_one_table_of_runs_that_share_their_start(plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     words = ["--config", str(plan), "--proj_dir", str(tmp_path / "demo"), "project.save_iters=[1, 3]"]
     assert run_command("demo", [*words, "model.base.optimizer.lr=0.0"]) == 0
@@ -81,6 +82,7 @@ def test_every_head_has_a_setting() -> None:
     assert len({entry.name for entry in entries}) == len(entries)
 
 
+@pytest.mark.slow
 def test_a_head_may_want_something_of_its_own(plan: Path, tmp_path: Path) -> None:
     """A name in the table, and overrides that concern no other head."""
     block = yaml.safe_load(plan.read_text())

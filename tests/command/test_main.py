@@ -50,6 +50,7 @@ def test_defects_of_ours_keep_their_traceback() -> None:
         guarded(fail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", ["train.py", "test.py"])
 def test_the_doors_at_the_root(door: str) -> None:
     done = subprocess.run([sys.executable, ROOT / door, "--help"], capture_output=True, text=True, check=False)

@@ -96,6 +96,7 @@ def test_tables_per_checkpoint_with_the_average(folder: Path, run: Path, capsys:
     assert f"{rows[2]['ACC']:.2f}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--proj_dir", "--proj_dirs", "--list"])
 def test_several_folders(folder: Path, run: Path, flag: str) -> None:
     other = folder / "moved away"

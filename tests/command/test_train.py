@@ -331,6 +331,7 @@ def test_a_set_that_cannot_follow_the_crop_is_refused(folder: Path, capsys: pyte
     assert "was trained on the crop [0, 0, 24, 24], which a SyntheticPairs cannot follow" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_runs_of_one_second_do_not_share_a_folder(tmp_path: Path) -> None:
     from opensphere.engine.folder import make_run_folder
 

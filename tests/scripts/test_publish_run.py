@@ -17,6 +17,7 @@ def publish(*words: object) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_another_name_of_the_config(tmp_path: Path) -> None:
     write_people(tmp_path)
     write_pairs(tmp_path)

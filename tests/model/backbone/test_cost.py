@@ -100,6 +100,7 @@ def test_counting_leaves_no_trace() -> None:
     assert any(module.weight.grad is not None for module in backbone.modules() if isinstance(module, nn.Conv2d))
 
 
+@pytest.mark.slow
 def test_counting_is_free_of_the_mode_it_finds() -> None:
     backbone = build("iresnet18", dropout=0.5)
     assert count(backbone.eval()) == count(backbone.train())
