@@ -19,13 +19,15 @@ Results = dict[str, dict[Path, Measurement]]  # by name of the set, then by run 
 LEVEL = 0.05
 
 
-def show_comparisons(results: Results, folder: Path, console: Console) -> None:
+def show_comparisons(results: Results, folder: Path, console: Console, names: Sequence[str] = ()) -> None:
     """Compare the runs set by set; print it, and write `<folder>/<set>_comparison.txt` and `.json`.
+
+    `names` are those of the runs, each another; of their folders if not given.
 
     Estimates are the averages over a run's checkpoints; decisions on pairs are those of its last checkpoint.
     """
     for name, runs in results.items():
-        names = distinct_names(list(runs))
+        names = names or distinct_names(list(runs))
         measured = list(runs.values())
         rows = [_compared(one.estimates) for one in measured]
         try:

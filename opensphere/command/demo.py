@@ -13,9 +13,11 @@ from opensphere import config as cfg
 from opensphere import protocol
 from opensphere.command import train
 from opensphere.command.build import Sets, build_sets
+from opensphere.command.comparing import Results, show_comparisons
 from opensphere.command.evidence import write_evidence
 from opensphere.command.report import offer_page
 from opensphere.command.screen import Rows, load_images, make_console, print_table, write_tables
+from opensphere.command.test import write_results
 from opensphere.dataset.augment import normalise
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
@@ -24,6 +26,7 @@ from opensphere.engine.parallel import World, choose_precision, launch
 from opensphere.engine.settings import DataLoader
 from opensphere.error import UserError
 from opensphere.metric.estimate import Estimate
+from opensphere.protocol.measurement import Measurement
 
 TITLE = "Losses under identical conditions"
 RESAMPLES = 1000  # of the people, for intervals
@@ -58,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     load_images([sets.train, *(dataset for dataset, _ in sets.val), *tests], console)
 
     folder = make_run_folder(arguments.proj_dir)
-    rows: Rows = [{"model": "raw pixels", **measure(tests, [raw_pixels(dataset) for dataset in tests])}]
+    rows: Rows = [{"model": "raw pixels", **columns(tests, measure(tests, [raw_pixels(dataset) for dataset in tests]))}]
+    found: Results = {}
     for entry in plan["heads"]:
         own = cfg.load(plan["base"], [*arguments.overrides, *entry.overrides])
         own["project"]["precision"] = config["project"]["precision"]
@@ -69,13 +73,18 @@ def run(arguments: argparse.Namespace) -> int:
         if not outcome.finished:
             return train.INTERRUPTED
         if len(rows) == 1:
-            rows.append({"model": "untrained network", **measure(tests, features_of(None, resolved, tests))})
+            untrained = measure(tests, features_of(None, resolved, tests))
+            rows.append({"model": "untrained network", **columns(tests, untrained)})
         features = features_of(outcome.folder, resolved, tests)
-        metrics = measure(tests, features)
-        for dataset, values in zip(tests, features, strict=True):
-            write_evidence(outcome.folder, dataset, values, resolved["project"]["max_iters"])
+        measured = measure(tests, features)
+        step = resolved["project"]["max_iters"]
+        for dataset, values, one in zip(tests, features, measured, strict=True):
+            write_evidence(outcome.folder, dataset, values, step)
+            table: Rows = [{"Iter": str(step), **one.estimates}]
+            write_results(outcome.folder, dataset.name, f"{entry.name} on {dataset.name}", table, one, RESAMPLES)
+            found.setdefault(dataset.name, {})[outcome.folder] = one
         cost = {"seconds": round(outcome.seconds, 1), "images/s": round(outcome.images_per_second)}
-        rows.append({"model": entry.name, **metrics, **cost, "folder": outcome.folder.name})
+        rows.append({"model": entry.name, **columns(tests, measured), **cost, "folder": outcome.folder.name})
     write_tables(folder, "result", TITLE, rows, versions=versions())
     print_table(console, TITLE, rows)
     names = ", ".join(dataset.name for dataset in tests)
@@ -83,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         f"in per cent, on people never seen in training ({names}): ten-fold accuracy ± standard error; "
         f"others with 95% intervals from {RESAMPLES:,} resamples of the people"
     )
+    if len(plan["heads"]) > 1:
+        show_comparisons(found, folder, make_console(quiet=True), distinct([entry.name for entry in plan["heads"]]))
     offer_page([folder], console)
     console.print(f"{time.perf_counter() - began:,.0f} seconds in all; runs, logs and tables are in {folder}")
     return 0
@@ -166,11 +177,21 @@ def raw_pixels(dataset: Any) -> np.ndarray:
     return pixels - pixels.mean(axis=0)
 
 
-def measure(tests: list[Any], features: list[np.ndarray]) -> dict[str, Estimate]:
-    """The metrics of each test set; with several, their names stand before the columns."""
+def measure(tests: list[Any], features: list[np.ndarray]) -> list[Measurement]:
+    """What each test set says of the features of its images."""
+    return [protocol.measure(dataset, values, RESAMPLES) for dataset, values in zip(tests, features, strict=True)]
+
+
+def columns(tests: list[Any], measured: list[Measurement]) -> dict[str, Estimate]:
+    """The metrics of all test sets in a row; with several, their names stand before the columns."""
     found: dict[str, Estimate] = {}
-    for dataset, values in zip(tests, features, strict=True):
+    for dataset, one in zip(tests, measured, strict=True):
         prefix = f"{dataset.name} " if len(tests) > 1 else ""
-        measured = protocol.measure(dataset, values, RESAMPLES).estimates
-        found.update({prefix + key: estimate for key, estimate in measured.items()})
+        found.update({prefix + key: estimate for key, estimate in one.estimates.items()})
     return found
+
+
+def distinct(names: list[str]) -> list[str]:
+    """Names of heads, those that come again with a number."""
+    seen = [names[: place + 1].count(name) for place, name in enumerate(names)]
+    return [name if count == 1 else f"{name} {count}" for name, count in zip(names, seen, strict=True)]

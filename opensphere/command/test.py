@@ -129,9 +129,7 @@ def worker(
     for folder in folders:
         for dataset, rows, last in test_folder(folder, resolved, world, console, resamples, seed, cached):
             title = f"{folder.name} on {dataset.name}"
-            notes = [*legend(last, resamples), *reasons(rows)]
-            about = {"dataset": dataset.name, "facts": last.facts, "resamples": resamples, "confidence": CONFIDENCE}
-            write_tables(folder, dataset.name, title, rows, notes, **about)
+            notes = write_results(folder, dataset.name, title, rows, last, resamples)
             print_table(console, title, rows)
             for note in notes:
                 console.print(note, markup=False)
@@ -142,6 +140,19 @@ def worker(
         if len(folders) > 1:
             show_comparisons(found, folders[0], console)
         offer_page(folders, console)
+
+
+def write_results(folder: Path, name: str, title: str, rows: Rows, last: Measurement, resamples: int) -> list[str]:
+    """Write the tables of a run on a set into its folder; returns the notes below them.
+
+    Args:
+        rows: of its checkpoints and their average.
+        last: what was measured with the last checkpoint.
+    """
+    notes = [*legend(last, resamples), *reasons(rows)]
+    about = {"dataset": name, "facts": last.facts, "resamples": resamples, "confidence": CONFIDENCE}
+    write_tables(folder, name, title, rows, notes, **about)
+    return notes
 
 
 def test_folder(
