@@ -9,7 +9,6 @@ import numpy as np
 from opensphere.metric import evidence
 from opensphere.metric.bootstrap import PairBootstrap
 from opensphere.metric.identification import search
-from opensphere.metric.ranking import rank_probes
 from opensphere.metric.verification import cosine_scores, unit
 from opensphere.protocol.ijb import templates_of
 
@@ -92,17 +91,11 @@ def _of_searches(dataset: Any, features: np.ndarray) -> evidence.Arrays:
     """Of probes and a gallery: the best score with the own person against that with anybody else."""
     directions, persons = unit(features), dataset.persons
     probe, gallery = dataset.probe_index, dataset.gallery_index
-    answers = (directions[probe], persons[probe], directions[gallery], persons[gallery])
-    ranks = rank_probes(*answers).rank
-    best = search(*answers)
+    best = search(directions[probe], persons[probe], directions[gallery], persons[gallery])
     scores = np.concatenate([best.genuine, best.other])
     found = evidence.collect(scores[np.isfinite(scores)], (np.arange(len(scores)) < len(probe))[np.isfinite(scores)])
     known = persons >= 0  # others are distractors
-    return (
-        found
-        | {"ranks": np.array(_RANKS), "cmc": np.mean(ranks[:, None] <= np.array(_RANKS), axis=0)}
-        | _sample(features, persons, known)
-    )
+    return found | {"ranks": np.array(_RANKS), "cmc": best.cmc(_RANKS)} | _sample(features, persons, known)
 
 
 def _sample(features: np.ndarray, persons: np.ndarray, known: np.ndarray | None = None) -> evidence.Arrays:

@@ -7,12 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from opensphere.dataset.distractors import Joined
 from opensphere.dataset.image_set import ImageSet, parse_metrics
 from opensphere.dataset.pair import find_folds
 from opensphere.dataset.pair_list import read_pairs
 from opensphere.dataset.persons import find_persons
 from opensphere.dataset.reader.files import FileReader
+from opensphere.dataset.reader.joined import Joined
 from opensphere.dataset.reader.pickled import PickledPairs
 from opensphere.dataset.reader.reader import Reader
 from opensphere.error import UserError

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from opensphere.metric.bootstrap import first_beyond
 from opensphere.metric.roc import most_accepted
 
-_PIECE = 1024  # attempts whose weights in all resamples are summed at once
 _HELD = 1 << 22  # weights held at once, of several resamples
 
 
@@ -78,32 +78,13 @@ class Attempts:
             return np.full(len(weights), np.nan)
         whole = len(self.impostor) == self.impostors
         limits = np.append(self.impostor.astype(np.float64), -np.inf if whole else np.nan)
-        limit = limits[_first_beyond(self.impostor_persons, weights, most_accepted(fpr, impostors))]
+        persons = np.broadcast_to(self.impostor_persons, (len(self.impostor), 2))  # one person twice counts once
+        limit = limits[first_beyond(persons, weights, most_accepted(fpr, impostors)[:, None])[:, 0]]
         limit[impostors == 0] = np.nan
         above = np.searchsorted(-self.genuine, -np.nan_to_num(limit, nan=np.inf))  # how many are higher
         share = _weight_of_first(self.genuine_person, above, weights)
         total = weights @ np.bincount(self.genuine_person, minlength=weights.shape[1])
         return np.where(np.isnan(limit) | (total == 0), np.nan, share / np.maximum(total, 1))
-
-
-def _first_beyond(people: np.ndarray, weights: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """(R,): in resample r, the first attempt with which the sum of the weights exceeds `limits[r]`; their number if
-    it never does. `people`: (K, 1) or (K, 2), those of each attempt."""
-    starts = np.arange(0, len(people), _PIECE)
-    by_person = np.ascontiguousarray(weights.T, np.float32)  # a person's weights side by side: rows are copied whole
-    sums = np.zeros((len(starts) + 1, len(weights)), np.int64)
-    for piece, start in enumerate(starts.tolist(), 1):
-        parts = [by_person[column] for column in people[start : start + _PIECE].T]
-        # whole numbers below 2^24: exact
-        sums[piece] = parts[0].sum(axis=0) if len(parts) == 1 else np.einsum("kr,kr->r", *parts)
-    sums = np.cumsum(sums, axis=0)
-    found = np.full(len(weights), len(people))
-    for row, piece in enumerate(np.sum(sums <= limits, axis=0) - 1):
-        if piece < len(starts):
-            drawn = weights[row, people[starts[piece] : starts[piece] + _PIECE]].prod(axis=1, dtype=np.int64)
-            rest = limits[row] - sums[piece, row]
-            found[row] = starts[piece] + np.searchsorted(np.cumsum(drawn), rest, side="right")
-    return found
 
 
 def _weight_of_first(who: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -184,47 +184,6 @@ def search(
     return found
 
 
-def distractor_curve(
-    probe: np.ndarray,
-    probe_person: np.ndarray,
-    gallery: np.ndarray,
-    gallery_person: np.ndarray,
-    distractors: np.ndarray,
-    sizes: Sequence[int],
-    ranks: Sequence[int] = (1,),
-) -> np.ndarray:
-    """Rank-k identification rates as a gallery grows by distractors, people whom no probe shows; in one pass over them.
-
-    Args:
-        probe, probe_person, gallery, gallery_person: as `search`; each probe's person is in the gallery.
-        distractors: (M, D) features.
-        sizes: ascending from 0 or more, at most M: how many of the first distractors stand beside the gallery.
-        ranks: the k of each rate.
-
-    Returns:
-        (sizes, ranks).
-
-    Raises:
-        ValueError: as `search`, or sizes do not ascend to at most M.
-    """
-    steps = np.diff([0, *sizes])
-    if not len(sizes) or sizes[0] < 0 or (steps[1:] <= 0).any() or sizes[-1] > len(distractors):
-        raise ValueError(f"sizes {list(sizes)} do not ascend to at most {len(distractors)}, the distractors")
-    found = search(probe, probe_person, gallery, gallery_person)
-    before = np.zeros((len(sizes), len(probe)), np.int64)
-    for top, bottom in _cuts(len(probe), _ROWS):
-        rows = probe[_filled(np.arange(top, bottom), _LEAST_ROWS)]
-        _meet(found, rows, top, bottom, gallery)
-        for left, right in _cuts(sizes[-1], _COLUMNS):
-            block = rows @ distractors[_filled(np.arange(left, right), _least(rows))].T
-            for step, (first, last) in enumerate(zip([0, *sizes[:-1]], sizes, strict=True)):
-                part = block[: bottom - top, max(first - left, 0) : max(min(last, right) - left, 0)]
-                if part.size:
-                    before[step, top:bottom] += _as_high(part, found.genuine[top:bottom])
-    places = found.rank + np.cumsum(before, axis=0)
-    return np.stack([np.mean(places <= k, axis=1) for k in ranks], axis=1)
-
-
 def impostors_needed(fpir: float, probes: int) -> int:
     """How many of the highest impostor scores `Search` must keep for `seed_tpir` at an FPIR."""
     return math.ceil(fpir * probes)
@@ -240,21 +199,6 @@ def _meet(found: Search, rows: np.ndarray, top: int, bottom: int, gallery: np.nd
         block = rows @ gallery[_filled(columns[left:right], _least(rows))].T
         here = (place >= left) & (place < right)
         found.meet(probes[here], block[probes[here] - top, place[here] - left])
-
-
-def _as_high(scores: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """(B,): how many scores of each row reach its limit.
-
-    Raises:
-        ValueError: a score is not a number.
-    """
-    best, limit = scores.max(axis=1), limit.astype(scores.dtype)
-    if np.isnan(best).any():
-        raise ValueError("scores are not numbers; check the features")
-    count = np.zeros(len(scores), np.int64)
-    for row in np.flatnonzero(best >= limit).tolist():
-        count[row] = np.count_nonzero(scores[row] >= limit[row])
-    return count
 
 
 def _cuts(length: int, most: int) -> Iterator[tuple[int, int]]:

@@ -114,11 +114,6 @@ def best_threshold(curve: Roc) -> float:
     return below if middle == above < np.inf else middle  # between neighbouring numbers the middle may round up
 
 
-def mean_and_error(accuracies: np.ndarray) -> tuple[float, float]:
-    """The mean over K folds and its standard error: the deviation (with K - 1) divided by the root of K."""
-    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies)))
-
-
 def _checked(scores: np.ndarray, is_same: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores, and labels as bool. Raises ValueError if the three do not fit or hold what they should not."""
     scores, labels = np.asarray(scores), np.asarray(is_same)

@@ -93,3 +93,9 @@ def test_means_that_cannot_be_made():
         mean([])
     with pytest.raises(ValueError, match="shape"):
         mean([Estimate(1.0, replicates=np.ones(2)), Estimate(1.0, replicates=np.ones(3))])
+
+
+def test_the_error_of_known_folds():
+    folds = np.array([1.0, 2, 3, 4])
+    assert Estimate(2.5, folds=folds).error == pytest.approx((5 / 3) ** 0.5 / 2)
+    assert mean([Estimate(2.5, folds=folds)]).value == 2.5

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opensphere.metric import identification
-from opensphere.metric.identification import Search, distractor_curve, impostors_needed, search
+from opensphere.metric.identification import Search, impostors_needed, search
 
 
 def people(seed, probes=60, gallery=20, noise=1.0, repeats=0, levels=None, strangers=0):
@@ -146,8 +146,6 @@ def test_twins_tie_in_whatever_block_they_stand(probes, width, monkeypatch):
     slow_rank = [1 + np.sum(gallery @ x >= (gallery @ x)[n]) - 1 for n, x in enumerate(probe.astype(float))]
     assert (found.rank >= 2).all()
     np.testing.assert_array_equal(found.rank, np.maximum(slow_rank, 2))
-    curve = distractor_curve(probe, np.arange(probes), base, np.arange(1000), base[::-1], [0, 10, 1000], [1, 2])
-    assert curve[2].tolist() == [0, pytest.approx(np.mean(found.rank <= 2))]
 
 
 def test_persons_may_be_named_by_text():
@@ -183,21 +181,6 @@ def test_features_that_are_all_the_same_find_nobody():
     assert found.top(1) == found.top(5) == 0 and found.top(6) == 1 and found.seed_tpir(0.1) == 0
 
 
-@pytest.mark.parametrize("blocks", [(7, 3), (2048, 8192)])
-@pytest.mark.parametrize("arguments", [{}, {"levels": 1, "repeats": 9}])
-def test_distractors_one_size_at_a_time(blocks, arguments, monkeypatch):
-    narrow(monkeypatch, *blocks)
-    probe, probe_person, gallery, gallery_person = people(6, noise=0.6, **arguments)
-    strangers = np.random.default_rng(7).permutation(np.concatenate([gallery, people(8)[0]]))[:50]
-    sizes, ranks = [0, 1, 5, 6, 50], [1, 3, 10]
-    curve = distractor_curve(probe, probe_person, gallery, gallery_person, strangers, sizes, ranks)
-    for row, size in zip(curve, sizes, strict=True):
-        entries = np.concatenate([gallery, strangers[:size]])
-        case = probe, probe_person, entries, np.concatenate([gallery_person, 1000 + np.arange(size)])
-        assert row.tolist() == pytest.approx([slow(case, k, 0.5)[0] for k in ranks])
-    assert curve[0, 0] > curve[-1, 0]
-
-
 def test_what_cannot_be_searched_is_refused():
     probe, probe_person, gallery, gallery_person = people(6)
     with pytest.raises(ValueError, match="2 of 60 probes show people who are not in the gallery"):
@@ -207,15 +190,10 @@ def test_what_cannot_be_searched_is_refused():
     for broken in ((np.nan, probe_person), (np.nan, probe_person + 50)):
         with pytest.raises(ValueError, match="not numbers"):
             search(np.full_like(probe, broken[0]), broken[1], gallery, gallery_person, strangers=True)
-    with pytest.raises(ValueError, match="not numbers"):
-        distractor_curve(probe, probe_person, gallery, gallery_person, np.full((5, 4), np.nan), [5])
     with pytest.raises(ValueError, match="no probes"):
         search(probe[:0], probe_person[:0], gallery, gallery_person)
     with pytest.raises(ValueError, match="the gallery is empty"):
         search(probe, probe_person, gallery[:0], gallery_person[:0])
-    for sizes in ([], [-1], [3, 3], [4, 2], [21]):
-        with pytest.raises(ValueError, match="do not ascend to at most 20"):
-            distractor_curve(probe, probe_person, gallery, gallery_person, gallery, sizes)
     found = search(probe, probe_person, gallery, gallery_person, 3)
     with pytest.raises(ValueError, match="FPIR 0.1 needs 6 impostor scores; there are 3"):
         found.seed_tpir(0.1)

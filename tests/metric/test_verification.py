@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opensphere.metric import verification
+from opensphere.metric.estimate import Estimate
 from opensphere.metric.roc import roc
 from opensphere.metric.verification import (
     best_threshold,
     centred_scores,
     cosine_scores,
     fold_decisions,
-    mean_and_error,
     ten_fold,
     unit,
 )
@@ -28,9 +28,10 @@ def test_the_published_folds_of_lfw():
     accuracies, thresholds = ten_fold(centred_scores(features, pairs, folds), is_same, folds)
     expected = [99.00, 99.00, 99.00, 98.67, 99.33, 99.67, 99.17, 99.50, 100.00, 99.67]
     np.testing.assert_array_equal(np.round(100 * accuracies, 2), expected)
-    mean, error = mean_and_error(accuracies)
-    assert round(100 * mean, 2) == 99.30
-    assert error == pytest.approx(np.std(accuracies, ddof=1) / 10**0.5)
+    assert round(100 * np.mean(accuracies), 2) == 99.30
+    assert Estimate(float(np.mean(accuracies)), folds=accuracies).error == pytest.approx(
+        np.std(accuracies, ddof=1) / 10**0.5
+    )
     assert thresholds.min() > 0.28 and thresholds.max() < 0.30
     wrong = [6, 6, 6, 8, 4, 2, 5, 3, 0, 2]  # of 600 pairs each
     right = fold_decisions(centred_scores(features, pairs, folds), is_same, folds, thresholds)
@@ -171,8 +172,3 @@ def test_decisions_average_to_the_accuracies():
             score = rows[folds[number] if scores is rows else 0][number]
             assert right[number] == ((score > thresholds[folds[number]]) == (is_same[number] == 1))
         np.testing.assert_allclose([right[folds == fold].mean() for fold in range(4)], accuracies)
-
-
-def test_mean_and_error_of_known_numbers():
-    mean, error = mean_and_error(np.array([1.0, 2, 3, 4]))
-    assert mean == 2.5 and error == pytest.approx((5 / 3) ** 0.5 / 2)
