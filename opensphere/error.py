@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Commands print the message alone and exit with status 2; anything else that is raised is a defect of ours.
     """
+
+
+class Diverged(UserError):
+    """A training whose numbers are no longer finite: where losses are compared, a result of its own."""

@@ -24,7 +24,8 @@ LAYERS = {
     "engine": 3,
     "report": 3,
     "config": 4,
-    "command": 5,
+    "compare": 5,
+    "command": 6,
 }
 # within layer 0, the two that the others of the layer may use
 GROUND = {"error", "storage"}

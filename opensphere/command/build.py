@@ -1,5 +1,6 @@
 """From a resolved config to the objects of a training: wiring, no maths."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from opensphere import collective, protocol
 from opensphere import config as cfg
+from opensphere.classifier import Classifier
+from opensphere.classifier.centers import rows_of
 from opensphere.classifier.choice import choose
 from opensphere.classifier.pairs import Pairs
 from opensphere.dataset import corruption, selection, view
@@ -23,6 +26,7 @@ from opensphere.engine.record import Record
 from opensphere.engine.run import Run
 from opensphere.engine.settings import Corruption, DataLoader, Subset
 from opensphere.error import UserError
+from opensphere.metric import energy
 
 
 @dataclass
@@ -36,14 +40,17 @@ class Sets:
     remarks: list[str] = field(default_factory=list)  # what was done to the training set on purpose
 
 
-def build_sets(resolved: cfg.Config, origin: str) -> Sets:
+def build_sets(resolved: cfg.Config, origin: str, build: Callable[[cfg.Config], Any] = cfg.build_dataset) -> Sets:
     """The data sets of a resolved training config.
+
+    Args:
+        build: makes a data set of its block; another keeps what several trainings share.
 
     Raises:
         UserError: a list cannot be used, or one class only is there to learn.
     """
     data = resolved["data"]
-    train = cfg.build_dataset(data["train"]["dataset"])
+    train = build(data["train"]["dataset"])
     loader = DataLoader(**data["train"]["dataloader"])
     augment = data["train"]["augment"]
     if data["train"]["dataset"].get("test_mode"):
@@ -62,7 +69,7 @@ def build_sets(resolved: cfg.Config, origin: str) -> Sets:
         pairs.metrics = metrics or (["ACC10", "ACC10 SE", "ACC"] if wanted["folds"] else ["ACC"])
         val.append((pairs, DataLoader(**data["val"]["dataloader"])))
     else:
-        val += [(cfg.build_dataset(b["dataset"]), DataLoader(**b["dataloader"])) for b in data["val"]]
+        val += [(build(b["dataset"]), DataLoader(**b["dataloader"])) for b in data["val"]]
     try:
         train, remarks = choose_images(train, data["train"])
     except UserError as error:
@@ -190,7 +197,10 @@ def build_run(resolved: cfg.Config, num_class: int, world: World, origin: str) -
 
 
 def validator(sets: Sets, record: Record) -> Any:
-    """The function that a training calls to validate: metrics by name of the data set, on the first rank."""
+    """The function that a training calls to validate: metrics by name of the data set, on the first rank.
+
+    Where there are classes, their spread goes into the record as well.
+    """
 
     def validate(run: Run) -> dict[str, dict[str, float]]:
         results = {}
@@ -202,6 +212,25 @@ def validator(sets: Sets, record: Record) -> Any:
                 features = extract(run.bare_backbone, dataset, run.world, batch, loader.num_workers, run.dtype, advance)
             if run.world.rank == 0:
                 results[dataset.name] = protocol.evaluate(dataset, features)
+        found = class_spread(run.classifier)
+        if found is not None:
+            record.sphere(run.step, found.energy, found.nearest)
         return results
 
     return validate
+
+
+def class_spread(classifier: Classifier | Pairs) -> energy.Spread | None:
+    """How classes spread, of at most `energy.MOST` centres; None for a loss on pairs, and on ranks but the first.
+
+    Call it on every rank: where classes are split, each sends what it holds of the classes that were drawn.
+    """
+    if isinstance(classifier, Pairs):
+        return None
+    shard, centers = classifier.shard, classifier.head.centers
+    drawn = torch.from_numpy(energy.draw(classifier.num_class, centers))
+    here = drawn[(drawn >= shard.first) & (drawn < shard.last)] - shard.first
+    points = classifier.w.detach()[:, rows_of(here, centers).to(classifier.w.device)]
+    if shard.split:
+        points = collective.collect(points)
+    return None if collective.rank() else energy.spread(points.mT.cpu().numpy(), centers)

@@ -15,6 +15,7 @@ ABOUT = {
     "test": "test one or more run folders",
     "calibrate": "set the thresholds of a run for false match rates, on your own people",
     "verify": "say whether images show one person, by the threshold of a run",
+    "compare": "train losses under identical conditions over several seeds, and say which differ",
     "report": "write one HTML page of runs, their tests and how they compare",
     "demo": "train three losses on built-in faces under identical conditions and compare them",
     "faces": "write the built-in procedural faces to a folder with a list",

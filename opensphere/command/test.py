@@ -1,7 +1,7 @@
 """`opensphere test`: the tables of one or more run folders on the sets of a test config or of a known protocol."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +156,21 @@ def write_results(folder: Path, name: str, title: str, rows: Rows, last: Measure
 
 
 def test_folder(
-    folder: Path, resolved: cfg.Config, world: World, console: Console, resamples: int, seed: int, cached: bool
+    folder: Path,
+    resolved: cfg.Config,
+    world: World,
+    console: Console,
+    resamples: int,
+    seed: int,
+    cached: bool,
+    evidence: bool = True,
+    build: Callable[[cfg.Config], Any] = cfg.build_dataset,
 ) -> Iterator[tuple[Any, Rows, Measurement]]:
     """Test the checkpoints of one run folder.
+
+    Args:
+        evidence: whether to keep what the page shows beside the tables.
+        build: makes a data set of its block; another keeps what several tests share.
 
     Yields on the first rank, for each set: the set, its rows with the average as the last one, and what was measured
     with the last checkpoint.
@@ -173,7 +185,7 @@ def test_folder(
     dtype = collective.gather_objects(pick_precision(resolved["project"]["precision"], world.device))[0]
     for block in resolved["data"]["test"]:
         with opening(console):
-            dataset = cfg.build_dataset(cfg.with_view(block["dataset"], view))
+            dataset = build(cfg.with_view(block["dataset"], view))
         if tuple(dataset.image_size) != tuple(backbone.input_size):  # type: ignore[arg-type]
             raise UserError(
                 f"{folder}: its network takes images of {backbone.input_size}, but {dataset.name} gives "
@@ -196,7 +208,8 @@ def test_folder(
                     last = protocol.measure(dataset, features, resamples, seed)
                     rows.append({"Iter": str(step), **last.estimates})
         if world.rank == 0:
-            write_evidence(folder, dataset, features, step, resamples, seed)
+            if evidence:
+                write_evidence(folder, dataset, features, step, resamples, seed)
             yield dataset, [*rows, average_row(rows)], last
 
 

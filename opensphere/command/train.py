@@ -107,13 +107,20 @@ def _check_resumable(overrides: list[str], proj_dir: str | None) -> None:
 
 
 def worker(
-    world: World, resolved: cfg.Config, given: str, origin: str, folder: Path | None, sets: Sets | None = None
+    world: World,
+    resolved: cfg.Config,
+    given: str,
+    origin: str,
+    folder: Path | None,
+    sets: Sets | None = None,
+    place: Path | None = None,
 ) -> Outcome:
     """One process of a training.
 
     Args:
         folder: of the run to resume; None makes a new one.
         sets: the data, where it is there already.
+        place: the folder of a new run that is one of many, which then says no more than its bar; None: by the time.
     """
     project, _ = cfg.settings(resolved)
     if sets is None:
@@ -131,7 +138,7 @@ def worker(
         checkpoint.load_checkpoint(run, folder)
     stream = loop.batches_of(run, sets.train, sets.loader, sets.augment, project)
     if folder is None:
-        made = make_run_folder(project.proj_dir) if world.rank == 0 else None
+        made = (place or make_run_folder(project.proj_dir)) if world.rank == 0 else None
         folder = collective.gather_objects(made)[0]
     start = run.step
     facts = {"world_size": world.size, "device": str(world.device), "from_update": start}
@@ -147,6 +154,7 @@ def worker(
         convergence=Convergence(
             stream.steps_per_epoch, resolved["model"], sets.train.num_class, loss_of_guessing(run.classifier)
         ),
+        quiet=place is not None,
     )
     try:
         state = f"resuming after update {run.step}" if resuming else "training"

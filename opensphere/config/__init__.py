@@ -15,7 +15,7 @@ from opensphere.config.building import (
     settings,
 )
 from opensphere.config.checking import check_test, check_train, view_of, with_view
-from opensphere.config.reading import Config, dump, load, load_plain, merge
+from opensphere.config.reading import Config, dump, load, load_plain, merge, parse_override, put
 
 __all__ = [
     "Config",
@@ -31,6 +31,8 @@ __all__ = [
     "load",
     "load_plain",
     "merge",
+    "parse_override",
+    "put",
     "settings",
     "view_of",
     "with_view",

@@ -33,7 +33,7 @@ def merge(config: Config, overrides: Iterable[str] = ()) -> Config:
     """As `load`, from what the file would hold."""
     config = copy.deepcopy(config)
     for override in overrides:
-        _override(config, override)
+        put(config, *parse_override(override))
     data = config.get("data")
     if isinstance(data, dict) and data.get("val") == "holdout":
         data["val"] = {"holdout": {}}
@@ -70,32 +70,45 @@ def load_plain(path: str | Path) -> Config:
     return config
 
 
-def _override(config: Config, override: str) -> None:
+def parse_override(override: str) -> tuple[str, Any]:
+    """The dotted key of `key=value`, and the value as YAML reads it.
+
+    Raises:
+        UserError: there is no `=`, or the value is no YAML.
+    """
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UserError(f"{override}: an override is written key=value, such as model.head.net.m=0.4")
     try:
-        value = yaml.safe_load(text) if text else None
+        return key, yaml.safe_load(text) if text else None
     except yaml.YAMLError as error:
         raise UserError(f"{override}: the value is no valid YAML") from error
+
+
+def put(config: Config, key: str, value: Any) -> None:
+    """Set the value of a dotted key in place; mappings on the way that are not there are made.
+
+    Raises:
+        UserError: a part of the key is no index of a list, or a value without keys.
+    """
     *parents, last = key.split(".")
     node: Any = config
     for name in parents:
         if isinstance(node, list):
-            node = node[_list_index(node, name, override)]
+            node = node[_list_index(node, name, key)]
         elif isinstance(node, dict):
             node = node[name] if isinstance(node.get(name), dict | list) else node.setdefault(name, {})
             if node is None or not isinstance(node, dict | list):
-                raise UserError(f"{override}: {name} is a value, it has no keys of its own")
+                raise UserError(f"{key}: {name} is a value, it has no keys of its own")
     if isinstance(node, list):
-        node[_list_index(node, last, override)] = value
+        node[_list_index(node, last, key)] = value
     else:
         node[last] = value
 
 
-def _list_index(node: list, name: str, override: str) -> int:
+def _list_index(node: list, name: str, key: str) -> int:
     if not name.isdigit() or int(name) >= len(node):
-        raise UserError(f"{override}: {name!r} is no index of a list of {len(node)} (they count from 0)")
+        raise UserError(f"{key}: {name!r} is no index of a list of {len(node)} (they count from 0)")
     return int(name)
 
 

@@ -70,6 +70,11 @@ def launch(worker: Callable[..., Any], parallel: Parallel, *arguments: Any) -> A
     return None
 
 
+def spawns(parallel: Parallel) -> bool:
+    """Whether `launch` would start processes of its own, which cannot share what this one has in memory."""
+    return "RANK" not in os.environ and len(_devices(parallel, parallel.processes)) > 1
+
+
 def _attend(workers: Any, messages: Any) -> None:
     """Wait for the workers. Ctrl-C is passed on once as SIGTERM, which they take for "stop after the step"; the second
     one ends them.
@@ -92,7 +97,7 @@ def _attend(workers: Any, messages: Any) -> None:
             pass
     except mp.ProcessExitedException as error:
         if not messages.empty():
-            raise UserError(messages.get()) from None
+            raise messages.get() from None
         if error.exit_code > 0 or asked:
             raise SystemExit(130 if asked else error.exit_code) from None
         raise UserError(
@@ -114,7 +119,7 @@ def _spawned(
     try:
         _member(World(rank, len(devices), devices[rank]), parallel, url, worker, arguments)
     except UserError as error:
-        messages.put(str(error))
+        messages.put(error)
         status = 2
     except KeyboardInterrupt:
         status = 130

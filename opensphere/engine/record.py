@@ -16,7 +16,7 @@ from opensphere import storage
 from opensphere.engine.convergence import Convergence
 from opensphere.engine.run import StepResult
 from opensphere.engine.settings import Project
-from opensphere.error import UserError
+from opensphere.error import Diverged, UserError
 
 _WAITING = 0.2  # a share of the time that is worth a word
 
@@ -32,6 +32,7 @@ class Record:
         title: of the bar.
         overflows: gradients may overflow without harm, as under fp16.
         convergence: looks at the numbers of each report.
+        quiet: only the bar on the screen, and no lines: one of many runs.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class Record:
         title: str = "train",
         overflows: bool = False,
         convergence: Convergence | None = None,
+        quiet: bool = False,
     ):
         self.folder = folder
         self.project = project
         self.batch_size = batch_size
         self.overflows = overflows
         self.convergence = convergence
+        self.quiet = quiet
         self.console = Console()
         self.waiting: list[tuple[int, StepResult]] = []
         self.unreported: list[dict[str, float]] = []
@@ -89,7 +92,7 @@ class Record:
         """Write what is waiting, a line an update.
 
         Raises:
-            UserError: a loss was not finite; says at which update and under which learning rate.
+            Diverged: a loss was not finite; says at which update and under which learning rate.
         """
         began = time.perf_counter()
         rows = [(index, _numbers(result)) for index, result in self.waiting]
@@ -145,7 +148,7 @@ class Record:
         if bad:
             what = "loss" if bad == "Loss" else f"gradient norm {bad}"
             cure = "a smaller learning rate, a warm-up, or clip_grad_norm (such as 5)"
-            raise UserError(
+            raise Diverged(
                 f"the {what} was {row[bad]} at iteration {index} with lr {row['lr']:g}: training stops; the last "
                 f"checkpoint is intact. Try {self.convergence.cure('explosion') if self.convergence else cure}"
             )
@@ -161,6 +164,10 @@ class Record:
                 or step == self.project.max_iters
             ):
                 self.say(f"Iter: {step}, {name}: " + ", ".join(f"{key} {value:.2f}" for key, value in metrics.items()))
+
+    def sphere(self, step: int, energy: float, nearest: float) -> None:
+        """Write how classes spread after `step` updates, as `metric.energy.Spread` has it, for programs alone."""
+        self._line({"kind": "sphere", "iter": step, "energy": energy, "nearest": nearest})
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -192,7 +199,7 @@ class Record:
 
     def say(self, text: str) -> None:
         """A line on the screen, above the bar."""
-        if self.folder is not None:
+        if self.folder is not None and not self.quiet:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:

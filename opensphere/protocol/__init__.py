@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from opensphere.error import UserError
+from opensphere.error import Diverged, UserError
 from opensphere.protocol import blufr, distractors, ijb, rfw, tinyface, verification
 from opensphere.protocol.measurement import Measurement
 
@@ -35,7 +35,8 @@ def measure(dataset: Any, features: np.ndarray, resamples: int = 0, seed: int = 
         seed: fixes the resamples.
 
     Raises:
-        UserError: as `check`, or a feature is not finite.
+        UserError: as `check`.
+        Diverged: a feature is not finite.
         ValueError: there is not one feature an image.
     """
     protocol = _protocol(dataset)
@@ -44,7 +45,7 @@ def measure(dataset: Any, features: np.ndarray, resamples: int = 0, seed: int = 
     suspects = np.flatnonzero(~np.isfinite(features.sum(axis=1)))  # quick; a sum of finite numbers may overflow too
     broken = suspects[~np.isfinite(features[suspects]).all(axis=1)]
     if len(broken):
-        raise UserError(
+        raise Diverged(
             f"{dataset.name}: the features of {len(broken)} of {len(features)} images are not finite, the first that "
             f"of {dataset.path(int(broken[0]))}: the network has diverged, or its weights are damaged; try a lower lr "
             f"or another checkpoint"

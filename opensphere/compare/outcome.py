@@ -1,0 +1,112 @@
+"""What is kept of a run beside its weights, so that no run of a study is made or measured twice."""
+
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from opensphere import storage
+from opensphere.compare.table import Result
+from opensphere.metric.estimate import Estimate
+
+_STATE, _ESTIMATES = "outcome.json", "estimates.npz"
+_COSTS = ("seconds", "images_per_second", "memory_mb", "energy")
+
+Found = Mapping[str, Mapping[str, Estimate]]  # by set, by column
+
+
+def write_outcome(place: Path, result: Result, asked: str) -> None:
+    """Keep what came of a run.
+
+    Args:
+        place: its folder.
+        result: how it ended, what it cost, and what was measured.
+        asked: a digest of what it was tested on.
+    """
+    if result.status == "finished":
+        _write_estimates(place / _ESTIMATES, result.estimates)
+    state: dict[str, Any] = {"status": result.status, "why": result.why, "tested": asked}
+    for key in _COSTS:
+        value = float(getattr(result, key))
+        state[key] = value if math.isfinite(value) else None
+    storage.write_text(place / _STATE, json.dumps(state, indent=2) + "\n")
+
+
+def read_outcome(place: Path, blank: Result, asked: str) -> Result:
+    """What came of a run.
+
+    Args:
+        blank: says which run it is.
+        asked: as for `write_outcome`.
+
+    Returns:
+        `blank` with what is known; its status "trained" where only the test is missing or was another one, "missing"
+        where nothing, or nothing readable, is there.
+    """
+    try:
+        state = json.loads((place / _STATE).read_text(encoding="utf-8"))
+        seconds, rate, most, energy = (math.nan if state[key] is None else float(state[key]) for key in _COSTS)
+        known = replace(blank, status=str(state["status"]), why=str(state["why"]), seconds=seconds, energy=energy)
+        known = replace(known, images_per_second=rate, memory_mb=most)
+    except (OSError, ValueError, KeyError, TypeError):
+        return replace(blank, status="missing")
+    if known.status != "finished":
+        return known
+    try:
+        if state.get("tested") != asked:
+            raise ValueError("tested on something else")
+        return replace(known, estimates=_read_estimates(place / _ESTIMATES))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return replace(known, status="trained")
+
+
+def _write_estimates(path: Path, found: Found) -> None:
+    rows = [(name, column, one) for name, columns in found.items() for column, one in columns.items()]
+    index = [[name, column, repr(float(one.value)), one.why] for name, column, one in rows]
+    arrays: dict[str, np.ndarray] = {"index": np.array(json.dumps(index))}
+    for number, (_, _, one) in enumerate(rows):
+        for part in ("replicates", "folds"):
+            values = getattr(one, part)
+            if values is not None:
+                arrays[f"{part}{number}"] = np.asarray(values, np.float64)
+    with storage.atomic_path(path) as place, open(place, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _read_estimates(path: Path) -> dict[str, dict[str, Estimate]]:
+    found: dict[str, dict[str, Estimate]] = {}
+    with np.load(path, allow_pickle=False) as arrays:
+        for number, (name, column, value, why) in enumerate(json.loads(str(arrays["index"]))):
+            parts = [arrays.get(f"{part}{number}") for part in ("replicates", "folds")]
+            found.setdefault(name, {})[column] = Estimate(float(value), why, *parts)
+    return found
+
+
+def last_energy(place: Path) -> float:
+    """The hyperspherical energy of a run's class vectors at its end; NaN where it was not noted."""
+    energies = [float(line["energy"]) for line in lines(place) if line.get("kind") == "sphere" and "energy" in line]
+    return energies[-1] if energies else math.nan
+
+
+def last_validation(place: Path, column: str) -> float:
+    """A metric of the first validation set at the end of a run; NaN where it has none."""
+    rows = [line for line in lines(place) if line.get("kind") == "val" and isinstance(line.get(column), int | float)]
+    first = [row for row in rows if row.get("set") == rows[0].get("set")]
+    return float(first[-1][column]) if first else math.nan
+
+
+def lines(place: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl that can be read."""
+    path = place / "metrics.jsonl"
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            yield line
