@@ -8,10 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opensphere.compare.table import BETTER, FINISHED, LEVEL, SAME, UNKNOWN, WORSE
-from opensphere.compare.writing import Study, against_baseline, better_than_all, main_column, means_by_place
+from opensphere.compare.writing import (
+    Study,
+    against_baseline,
+    better_than_all,
+    interval_covers,
+    main_column,
+    means_by_place,
+)
 from opensphere.report.columns import is_number, lower_is_better, unit
 
-_WIDTH = 4  # columns of values in a table that a page of one column holds
+_WIDTH = 3  # columns of values that fit the width of a page
 _MARKS = {BETTER: r"$^{\dagger}$", WORSE: r"$^{\ddagger}$", UNKNOWN: r"$^{?}$"}
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -123,12 +130,10 @@ def _caption(study: Study, what: str, places: Sequence[_Column]) -> str:
     seeds, baseline = len(study["seeds"]), escape(study["baseline"])
     told = against_baseline(study)
     verdicts = {told.get((arm, one.setting, one.set, one.column), "") for arm in study["arms"] for one in places}
-    over = (
-        f"means over {seeds} training seeds with 95\\,\\% intervals over seeds and people of the test set"
-        if seeds > 1
-        else "one training seed, with 95\\,\\% intervals over people of the test set alone"
-    )
-    sentences = [". ".join(filter(None, [escape(study["title"]), what])), over[0].upper() + over[1:]]
+    over = f"means over {seeds} training seeds" if seeds > 1 else "one training seed"
+    covers = interval_covers(study)
+    sentences = [": ".join(filter(None, [escape(study["title"]), what]))]
+    sentences.append(f"{over}, with 95\\,\\% intervals that cover {covers}" if covers else f"{over}, without intervals")
     if len(study["arms"]) > 1:
         marks = ((BETTER, f"better than {baseline}"), (WORSE, f"worse than {baseline}"), (UNKNOWN, "cannot be said"))
         known = [f"{_MARKS[kind]} {text}" for kind, text in marks if kind in verdicts]
@@ -141,4 +146,4 @@ def _caption(study: Study, what: str, places: Sequence[_Column]) -> str:
     lost = sum(run["status"] != FINISHED for run in study["runs"])
     if lost:
         sentences.append(f"{lost} of {len(study['runs'])} runs did not finish and are left out")
-    return ". ".join(sentences) + "."
+    return ". ".join(sentence[0].upper() + sentence[1:] for sentence in sentences) + "."

@@ -1,4 +1,4 @@
-"""The content of study.json for readers: tables, notes below them, CSV, LaTeX and Markdown.
+"""The content of study.json for readers: tables, notes below them, CSV and Markdown.
 
 Arms stand in the order of the study, never in that of their numbers: a ranking would say more than is known.
 """
@@ -19,12 +19,12 @@ _MARKS = {BETTER: "+", WORSE: "−", SAME: "=", UNKNOWN: "?"}
 _ITSELF = "·"
 _OPPOSITE = {BETTER: WORSE, WORSE: BETTER}
 _NAME = ""  # the head above the names of arms
-_COSTS = {
+_COSTS = {  # their heads, and the digits behind the point
     "seconds": ("training, s", 1),
     "images/s": ("images/s", 0),
     "memory_mb": ("memory, MB", 0),
     "energy": ("hyperspherical energy", 3),
-}  # digits behind the point
+}
 
 
 class Table(NamedTuple):
@@ -122,7 +122,7 @@ def notes(study: Study) -> list[str]:
     """What stands below the tables: how to read them, what is missing, how parameters were chosen."""
     lines = [f"made smaller here: {study['cut']}"] if study.get("cut") else []
     lines += [_interval_note(study), *_verdict_notes(study)]
-    methods = dict.fromkeys(row["method"] for row in study["differences"] if row["method"])
+    methods = dict.fromkeys(row["method"] for row in [*study["means"], *study["differences"]] if row["method"])
     lines += [f"interval and p: {method}" for method in methods]
     lower = [column for column in _columns(study) if lower_is_better(column)]
     lines += [f"lower is better: {', '.join(lower)}"] if lower else []
@@ -229,7 +229,9 @@ def _by_column(study: Study, name: str) -> Table:
     rows = []
     for arm, cells in own.items():
         row = {_NAME: arm, main: _cell(cells[main], "value")}
-        row[f"against {study['baseline']}"] = said.get((arm, 0, name, main), "–")
+        row[f"against {study['baseline']}"] = said.get(
+            (arm, 0, name, main), "baseline" if arm == study["baseline"] else "–"
+        )
         row |= {column: _cell(cell, "value") for column, cell in cells.items()}
         rows.append(row | ({"seeds": _seeds(study, cells[main])} if partly else {}))
     return Table(f"{study['title']}: {name}", rows)
@@ -262,14 +264,23 @@ def _cost_rows(study: Study) -> Rows:
     return rows
 
 
-def _interval_note(study: Study) -> str:
-    seeds = ", ".join(map(str, study["seeds"]))
+def interval_covers(study: Study) -> str:
+    """What the intervals of the means are about: "" where none is known."""
+    known = [row for row in study["means"] if is_number(row["low"])]
+    people = any(is_number(row["people_error"]) for row in known)
     if len(study["seeds"]) == 1:
-        return f"[ ]  95% interval over the people of the test set; with one seed ({seeds}) nothing is known of others"
+        return "other people in the test set; with one seed, nothing is known of other trainings" if people else ""
+    if not known:
+        return ""
     return (
-        f"[ ]  95% interval of the mean over {len(study['seeds'])} seeds ({seeds}): it counts both that other seeds "
-        "train other models and that other people would be other test sets"
+        "other training seeds and other people in the test set" if people else "other training seeds, on these people"
     )
+
+
+def _interval_note(study: Study) -> str:
+    seeds, covers = ", ".join(map(str, study["seeds"])), interval_covers(study)
+    means = f"means over the seeds {seeds}" if len(study["seeds"]) > 1 else f"values of seed {seeds}"
+    return f"{means}; in brackets the 95% interval, which covers {covers}" if covers else f"{means}; without intervals"
 
 
 def _verdict_notes(study: Study) -> list[str]:
@@ -290,10 +301,10 @@ def _verdict_notes(study: Study) -> list[str]:
 
 
 def _reasons(study: Study) -> list[str]:
-    """Why there are dashes, or no verdicts, one line for each column and reason."""
+    """Why there is no value, no interval or no verdict, one line for each column and reason."""
     rows = [*study["means"], *study["differences"]]
     found = dict.fromkeys((row["column"], row["why"]) for row in rows if row["why"])
-    return [f"–  {column}: {why}" for column, why in found]
+    return [f"{column}: {why}" for column, why in found]
 
 
 def _unfinished(study: Study) -> list[str]:
@@ -319,5 +330,7 @@ def _chosen(study: Study) -> list[str]:
     lines = []
     for row in study.get("chosen") or []:
         values = ", ".join(f"{key}={value}" for key, value in row["values"].items())
-        lines.append(f"{row['arm']}: {values}, chosen from {len(row['tried'])} on validation people, not on the test")
+        lines.append(
+            f"{row['arm']}: {values}, chosen from {len(row['tried'])} tried on validation people, not on the test"
+        )
     return lines

@@ -11,11 +11,18 @@ The file `<run>/<set>_evidence.npz` holds them. Its keys, of which only the firs
 
     band_fpr, band_low, band_high (F,)                        ends of the interval of the TPR at some FPRs
     confidence ()                                             of that interval
-    image (M,), image_name (M,), pixels (M, H, W, 3) uint8    images that the hard pairs name, RGB
+    alike (L, 2), alike_scores (L,), alike_person (L, 2)      pairs of people who look most alike, each two people once,
+                                                              by their images of the highest score, highest first
+    alike_images ()                                           how many images were compared for it; 0: the pairs alone
+    image (M,), image_name (M,), pixels (M, H, W, 3) uint8    images that hard and alike pairs name, RGB
     ranks (R,), cmc (R,)                                      the share of probes found among the first `ranks`
-    fpir (F,), tpir (F,)                                      identification with probes that nobody knows
+    fpir (F,), tpir (F,)                                      identification with probes that nobody knows; this and
+                                                              cmc are means where there are several trials
     sample (S, D), sample_person (S,)                         features as the network gave them, of some people
     checkpoint ()                                             the number of updates of the weights, as text
+
+Of several trials, the first block counts a pair in each that holds it; with very many distractors, it counts the first
+of them.
 """
 
 from collections.abc import Mapping
@@ -51,7 +58,7 @@ def collect(scores: np.ndarray, is_same: np.ndarray, pairs: np.ndarray | None = 
     """
     curve = roc(scores, is_same)
     scores, same = np.asarray(scores), np.asarray(is_same).astype(bool)
-    found = {**_points(curve), **_histogram(curve)}
+    found = of_curve(curve)
     if pairs is None:
         return found
     if np.shape(pairs) != (len(scores), 2):
@@ -65,6 +72,11 @@ def collect(scores: np.ndarray, is_same: np.ndarray, pairs: np.ndarray | None = 
         found[f"hard_{kind}"] = np.asarray(pairs)[rows].astype(np.int64)
         found[f"hard_{kind}_scores"] = scores[rows].astype(np.float64)
     return found
+
+
+def of_curve(curve: Roc) -> Arrays:
+    """Points and histograms, without the hardest pairs."""
+    return {**_points(curve), **_histogram(curve)}
 
 
 def _points(curve: Roc) -> Arrays:

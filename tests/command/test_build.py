@@ -1,16 +1,23 @@
 """From a config to the objects of a training."""
 
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from opensphere import config as cfg
-from opensphere.command.build import Sets, build_run, build_sets, settle_facts
+from opensphere import sphere
+from opensphere.classifier import CLASSIFIERS
+from opensphere.command.build import Sets, build_run, build_sets, class_spread, settle_facts, validator
 from opensphere.engine.parallel import World
 from opensphere.error import UserError
+from opensphere.metric import energy
+from opensphere.model.head.subcenter_arcface import SubCenterArcFace
 from tests.material import tiny_config, write_config, write_pairs, write_people
+from tests.ranks import two_ranks
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -63,6 +70,62 @@ def test_the_seed_decides_the_weights(folder: Path) -> None:
     runs = [build_run(resolve(folder, f"project.seed={seed}"), 12, ALONE, "config") for seed in (1, 1, 2)]
     first, again, other = (torch.cat([p.flatten() for p in run.backbone.parameters()]) for run in runs)
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+class Lines:
+    """A record that keeps the spread alone."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, float, float]] = []
+
+    def sphere(self, *line: Any) -> None:
+        self.found.append(line)
+
+
+@pytest.mark.parametrize("kind", ["plain", "chunked", "sharded", "{type: sampled, rate: 0.5}"])
+def test_a_validation_tells_how_classes_spread(folder: Path, kind: str) -> None:
+    resolved = resolve(folder, "data.val=[]", f"model.head.classifier={kind}")
+    run, lines = build_run(resolved, 12, ALONE, "config"), Lines()
+    run.step = 7
+    assert validator(Sets(None, None, None, []), lines)(run) == {}
+    directions = sphere.unit(run.classifier.w.detach().mT)
+    cos = directions @ directions.mT - 2 * torch.eye(12)
+    nearest = cos.max(1).values.acos().rad2deg().mean().item()
+    assert lines.found == [(7, pytest.approx(sphere.energy(directions).item(), rel=1e-5), pytest.approx(nearest))]
+
+
+def test_centres_of_a_class_stay_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy, "draw", lambda *sizes: np.array([1, 5]))
+    net = "{type: SubCenterArcFace, s: 16.0, m: 0.2, centers: 3}"
+    run = build_run(resolve(folder, f"model.head.net={net}"), 12, ALONE, "config")
+    centres = run.classifier.w.detach().mT.numpy()[[3, 4, 5, 15, 16, 17]]
+    assert astuple(class_spread(run.classifier)) == pytest.approx(astuple(energy.spread(centres, 3)))
+
+
+def test_pairs_have_no_classes(folder: Path) -> None:
+    resolved = resolve(folder, "data.val=[]", "model.head.net={type: TripletLoss}")
+    run, lines = build_run(resolved, 12, ALONE, "config"), Lines()
+    validator(Sets(None, None, None, []), lines)(run)
+    assert class_spread(run.classifier) is None and lines.found == []
+
+
+def shards(rank: int, folder: str) -> None:
+    """The classes drawn of a matrix that two ranks share are those of the whole one."""
+    energy.draw = lambda *sizes: np.array([0, 3, 4, 6])
+    torch.manual_seed(0)
+    alone = CLASSIFIERS["plain"](SubCenterArcFace(16.0, 0.2, centers=2), 3, 7)
+    torch.manual_seed(0)
+    split = CLASSIFIERS["sharded"](SubCenterArcFace(16.0, 0.2, centers=2), 3, 7)
+    found, expected = class_spread(split), class_spread(alone)
+    assert (found is None) == (expected is None) == (rank == 1)
+    assert rank or astuple(found) == pytest.approx(astuple(expected))
+    Path(folder, f"done{rank}").touch()
+
+
+@pytest.mark.slow
+def test_classes_of_all_ranks_count(tmp_path: Path) -> None:
+    two_ranks(shards, str(tmp_path))
+    assert (tmp_path / "done0").exists() and (tmp_path / "done1").exists()
 
 
 class TestWhoIsTrainedOn:

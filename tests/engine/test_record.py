@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,6 +71,37 @@ def test_a_resumed_run_forgets_what_it_does_again(tmp_path: Path) -> None:
         file.write('{"kind": "train", "it')  # the process was killed while writing
     make(tmp_path, start=4).close()
     assert [(line["kind"], line["iter"]) for line in lines(tmp_path)] == [("train", 0)]
+
+
+def test_the_spread_of_classes_is_a_line_of_its_own(tmp_path: Path) -> None:
+    record = make(tmp_path)
+    record.sphere(6, 0.41, 74.5)
+    record.sphere(9, float("nan"), 74.5)
+    record.close()
+    first, second = lines(tmp_path)
+    assert {**first, "time": ""} == {"kind": "sphere", "iter": 6, "energy": 0.41, "nearest": 74.5, "time": ""}
+    assert second["energy"] is None and (tmp_path / "val.log").read_text() == ""
+
+
+class Events:
+    """Stands in for TensorBoard's writer."""
+
+    def __init__(self) -> None:
+        self.scalars: list[tuple[str, float, int]] = []
+
+    def add_scalar(self, *row: Any) -> None:
+        self.scalars.append(row)
+
+    def close(self) -> None:
+        pass
+
+
+def test_tensorboard_gets_the_spread_too(tmp_path: Path) -> None:
+    record = make(tmp_path)
+    record.events = events = Events()
+    record.sphere(6, 0.41, 74.5)
+    record.close()
+    assert events.scalars == [("sphere/energy", 0.41, 6), ("sphere/nearest", 74.5, 6)]
 
 
 def test_ranks_without_a_folder_write_nothing_but_watch(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
