@@ -28,6 +28,8 @@ from opensphere.compare.table import DIVERGED, FINISHED, Result, tabulate
 from opensphere.engine.parallel import choose_precision
 from opensphere.error import UserError
 
+_NAMES = ("name", "metrics", "in_memory", "test_mode")  # of a set: what does not change its images
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `compare`."""
@@ -91,8 +93,8 @@ def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, console: Co
         plan.base["project"]["precision"] = choose_precision(asked, device)  # once, for all runs
     cells = plan.cells({arm.name: arm.points[0] for arm in plan.arms})
     for arm in plan.arms:
-        for point in arm.points:
-            plan.trial(arm, point)
+        for point in arm.points if arm.grid else ():
+            refuse_test_people(plan.trial(arm, point), plan)
     runner = Runner(plan, folder, arguments.resamples, arguments.retry)
     runner.said = lambda text: console.print(text, markup=False, soft_wrap=True)
     view = cfg.view_of(cells[0].resolved["data"]["train"]["dataset"])
@@ -105,6 +107,23 @@ def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, console: Co
         raise UserError(f"{arguments.file}: metric: no test set has {plan.metric}; they have {', '.join(known)}")
     runner.plan = replace(plan, metric=plan.metric or known[0])
     return runner.plan, runner
+
+
+def refuse_test_people(trial: Cell, plan: Plan) -> None:
+    """Raises UserError if a grid would choose on a test set."""
+
+    def images(block: cfg.Config) -> dict[str, Any]:
+        return {key: value for key, value in block["dataset"].items() if key not in _NAMES and value is not None}
+
+    val = trial.resolved["data"]["val"]
+    view = cfg.view_of(trial.resolved["data"]["train"]["dataset"])
+    for chosen in val if isinstance(val, list) else ():
+        for block in plan.test["data"]["test"]:
+            if images(chosen) == images({"dataset": cfg.with_view(block["dataset"], view)}):
+                raise UserError(
+                    f"{plan.origin}: data.val: {chosen['dataset'].get('name')} is the test set "
+                    f"{block['dataset'].get('name')}; grids choose on other people"
+                )
 
 
 def read_shard(text: str | None) -> tuple[int, int]:

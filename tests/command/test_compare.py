@@ -1,0 +1,200 @@
+"""A study from its file to its tables: made once, gone on with, shared, and told apart only where it should be."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from opensphere.command import running
+from opensphere.command.compare import read_shard
+from opensphere.command.main import run_command
+from opensphere.engine import loop
+from opensphere.error import UserError
+from tests.material import write_config
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAIN = {"type": "CocoLoss", "s": 16.0}
+
+
+def write_study(tmp_path: Path, **keys: Any) -> Path:
+    """A study of a few seconds."""
+    base = yaml.safe_load((ROOT / "config/demo/faces.yml").read_text())
+    base["project"] |= {"max_iters": 4, "val_intvl": 2, "train_log": {"screen_intvl": 1}}
+    base["data"]["base"]["dataloader"] |= {"batch_size": 16, "num_workers": 0}
+    base["data"]["train"]["dataset"] |= {"people": 6, "images": 4, "image_size": 32}
+    base["data"]["val"][0]["dataset"] |= {"people": 20, "images": 4, "pairs": 40}
+    base["model"]["backbone"]["net"] |= {"type": "sfnet4", "width": 0.125, "out_channel": 16}
+    test = yaml.safe_load((ROOT / "config/test/faces.yml").read_text())
+    test["data"]["test"][0]["dataset"] |= {"people": 20, "images": 4, "pairs": 40, "metrics": ["ACC10", "ACC", "EER"]}
+    paths = {key: str(write_config(tmp_path, block, f"{key}.yml")) for key, block in (("base", base), ("test", test))}
+    heads = [PLAIN, {"type": "CosFace", "s": 16.0, "m": 0.2}]
+    return write_config(tmp_path, {**paths, "heads": heads, "seeds": 2, **keys}, "study.yml")
+
+
+def compare(path: Path, name: str, *words: str) -> tuple[int, Path]:
+    parent = path.parent / name
+    return run_command("compare", [str(path), "--proj_dir", str(parent), "--resamples", "50", *words]), parent / "study"
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """study.json without what differs from call to call: times, and what the machine was busy with."""
+    study = json.loads((folder / "study.json").read_text())
+    for row in (*study["runs"], *study["costs"]):
+        for key in ("seconds", "images/s", "memory_mb"):
+            row.pop(key)
+    return {key: value for key, value in study.items() if key not in ("seconds", "versions", "machine")}
+
+
+@pytest.mark.slow
+def test_a_study_from_file_to_tables(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    heads = [PLAIN, {"name": "twin", "net": PLAIN}, {"net": {"type": "CosFace", "s": 16.0}, "grid": {"m": [0.1, 0.3]}}]
+    path = write_study(tmp_path, heads=heads, title="Two & one", metric="ACC", tune={"length": 0.5})
+    status, folder = compare(path, "p")
+    assert status == 0
+    out = capsys.readouterr().out
+    assert "[6/6]" in out and "0:00:00 left" in out and str(folder) in out
+    study = json.loads((folder / "study.json").read_text())
+    assert [run["status"] for run in study["runs"]] == ["finished"] * 6
+    assert study["metric"] == "ACC" and study["sets"] == {"unseen": ["ACC", "ACC10", "EER"]}
+    twins = [row for row in study["differences"] if {row["first"], row["second"]} == {"CocoLoss", "twin"}]
+    assert twins and all(row["verdict"] == "not told apart" and row["difference"] == 0 for row in twins)
+    (chosen,) = study["chosen"]
+    scores = [row["score"] for row in chosen["tried"]]
+    assert chosen["values"] == chosen["tried"][scores.index(max(scores))]["values"]  # the first of the best
+    runs = [folder / run["folder"] for run in study["runs"]]
+    config = yaml.safe_load((runs[-1] / "config.yml").read_text())
+    assert config["model"]["head"]["net"]["m"] == chosen["values"]["model.head.net.m"]
+    assert all((run / "unseen.json").is_file() and (run / "versions.json").is_file() for run in runs)
+    assert study["runs"][0]["energy"] > 0 and study["runs"][0]["seconds"] > 0
+    with open(folder / "table.csv") as file:
+        assert {"CocoLoss", "twin", "CosFace"} <= {cell for row in csv.reader(file) for cell in row}
+    assert r"Two \& one" in (folder / "table.tex").read_text() and "twin" in (folder / "table.txt").read_text()
+    stamps = {run: (run / "outcome.json").stat().st_mtime_ns for run in runs}
+    assert compare(path, "p")[0] == 0  # nothing is made twice
+    assert stamps == {run: (run / "outcome.json").stat().st_mtime_ns for run in runs}
+    assert (
+        compare(path, "p", "data.test.0.dataset.metrics=[ACC, AUC]")[0] == 0
+    )  # but measured, if something else is asked
+    assert json.loads((folder / "study.json").read_text())["sets"] == {"unseen": ["ACC", "AUC"]}
+    assert all(os.path.getmtime(run / "models/backbone_4.pth") < os.path.getmtime(run / "outcome.json") for run in runs)
+
+
+@pytest.mark.slow
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_study(tmp_path)
+    status, whole = compare(path, "whole")
+    assert status == 0
+    asked = iter([False] * 8 + [True])  # Ctrl-C in the midst of the second run
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Interrupt, "asked_anywhere", lambda self, run: next(asked, False))
+        status, parts = compare(path, "parts")
+        assert status == 130 and not (parts / "study.json").exists()
+    logs = [log.read_text() for log in sorted(parts.glob("runs/*/metrics.jsonl"))]
+    assert len(logs) == 2 and any('"iter": 3' not in log for log in logs)
+    assert compare(path, "parts")[0] == 0
+    assert results(parts) == results(whole)
+    assert (parts / "table.tex").read_text() == (whole / "table.tex").read_text()
+
+
+@pytest.mark.slow
+def test_shards_and_jobs_make_what_one_process_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_study(tmp_path)
+    assert compare(path, "whole")[0] == 0
+    assert compare(path, "shards", "--shard", "2/2")[0] == 1  # half of the runs are not there
+    half = json.loads((tmp_path / "shards/study/study.json").read_text())
+    assert [run["status"] for run in half["runs"]].count("finished") == 2
+    assert compare(path, "shards", "--shard", "1/2")[0] == 0
+    assert results(tmp_path / "shards/study") == results(tmp_path / "whole/study")
+    words = ["compare", str(path), "--proj_dir", str(tmp_path / "jobs"), "--resamples", "50", "--jobs", "2"]
+    made = subprocess.run([sys.executable, "-m", "opensphere", *words], cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    assert results(tmp_path / "jobs/study") == results(tmp_path / "whole/study")
+
+
+@pytest.mark.slow
+def test_one_run_that_fails_does_not_take_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    explodes = {"name": "explodes", "net": PLAIN, "overrides": ["model.base.optimizer.lr=1e30"]}
+    breaks = {"name": "breaks", "net": {"type": "CosFace", "s": 16.0, "m": 0.1}}
+    path = write_study(tmp_path, heads=[PLAIN, explodes, breaks], seeds=1)
+    train = running.train.worker
+
+    def broken(world: Any, resolved: dict, *rest: Any) -> Any:
+        if resolved["model"]["head"]["net"]["type"] == "CosFace":
+            raise RuntimeError("out of memory\nand pages of it")
+        return train(world, resolved, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.train, "worker", broken)
+        status, folder = compare(path, "p")
+    assert status == 1
+    runs = json.loads((folder / "study.json").read_text())["runs"]
+    assert [run["status"] for run in runs] == ["finished", "diverged", "failed"]
+    assert "the loss was nan at iteration 1" in runs[1]["why"] and runs[2]["why"] == "RuntimeError: out of memory"
+    assert "failed: runs/breaks" in capsys.readouterr().out
+    assert "in broken" in (folder / runs[2]["folder"] / "error.txt").read_text()
+    assert compare(path, "p")[0] == 0  # what failed is tried again; what diverged would only diverge again
+    runs = json.loads((folder / "study.json").read_text())["runs"]
+    assert [run["status"] for run in runs] == ["finished", "diverged", "finished"]
+
+
+@pytest.mark.long
+def test_killed_at_any_time_it_goes_on(tmp_path: Path) -> None:
+    path = write_study(tmp_path, heads=[PLAIN, {"net": {"type": "CosFace", "s": 16.0}, "grid": {"m": [0.1, 0.3]}}])
+    words = ["-m", "opensphere", "compare", str(path), "--resamples", "50", "--proj_dir"]
+    subprocess.run([sys.executable, *words, str(tmp_path / "whole")], cwd=ROOT, check=True, capture_output=True)
+    for seconds in (4, 5, 6, 7, 8, 9):
+        process = subprocess.Popen(
+            [sys.executable, *words, str(tmp_path / "parts")], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([sys.executable, *words, str(tmp_path / "parts")], cwd=ROOT, check=True, capture_output=True)
+    assert results(tmp_path / "parts/study") == results(tmp_path / "whole/study")
+
+
+@pytest.mark.parametrize("text, found", [(None, (1, 1)), ("1/4", (1, 4)), ("4/4", (4, 4))])
+def test_shards(text: str | None, found: tuple[int, int]) -> None:
+    assert read_shard(text) == found
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0"])
+def test_no_shards(text: str) -> None:
+    with pytest.raises(UserError, match="write 1/4 for the first"):
+        read_shard(text)
+
+
+def test_what_is_wrong_is_said_before_the_first_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert compare(write_study(tmp_path, metric="TPR"), "p")[0] == 2
+    assert "metric: no test set has TPR; they have ACC10, ACC, EER" in capsys.readouterr().err
+    heads = [PLAIN, {"net": {"type": "CosFace"}, "grid": {"m": [0.1, "x"]}}]
+    assert compare(write_study(tmp_path, heads=heads), "p")[0] == 2
+    assert "model.head.net.m: expected a number, got 'x'" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+def test_people_of_a_test_choose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    heads = [PLAIN, {"net": {"type": "CosFace"}, "grid": {"m": [0.1, 0.2]}}]
+    path = write_study(tmp_path, heads=heads)
+    block = yaml.safe_load((tmp_path / "test.yml").read_text())["data"]["test"][0]["dataset"]
+    block = {key: value for key, value in block.items() if key not in ("name", "metrics")}
+    assert compare(path, "p", f"data.val=[{{dataset: {json.dumps({**block, 'name': 'other'})}}}]")[0] == 2
+    assert "data.val: other is the test set unseen; grids choose on other people" in capsys.readouterr().err
+
+
+def test_a_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    status, folder = compare(write_study(tmp_path), "p", "--dry-run")
+    lines = capsys.readouterr().out.splitlines()
+    assert status == 0 and len(lines) == 4 and all(line.startswith("missing  runs/") for line in lines)
+    assert not folder.exists()
