@@ -25,7 +25,6 @@ from opensphere.compare import writing
 from opensphere.compare.latex import latex_text
 from opensphere.compare.plan import Cell, Plan, read_plan
 from opensphere.compare.table import DIVERGED, FINISHED, Result, tabulate
-from opensphere.engine.parallel import choose_precision
 from opensphere.error import UserError
 
 _NAMES = ("name", "metrics", "in_memory", "test_mode")  # of a set: what does not change its images
@@ -87,10 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, console: Console) -> tuple[Plan, Runner]:
     """Check all that can be checked before the first run: configs, test sets, the column of the verdicts."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    asked = plan.base.setdefault("project", {}).get("precision", "auto")
-    if asked == "auto":
-        plan.base["project"]["precision"] = choose_precision(asked, device)  # once, for all runs
+    plan.settle_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     cells = plan.cells({arm.name: arm.points[0] for arm in plan.arms})
     for arm in plan.arms:
         for point in arm.points if arm.grid else ():

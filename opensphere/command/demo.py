@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from opensphere.command.evidence import write_evidence
 from opensphere.command.report import offer_page
 from opensphere.command.screen import Rows, load_images, make_console, print_table, write_tables
 from opensphere.command.test import write_results
+from opensphere.compare.plan import read_plan
 from opensphere.dataset.augment import normalise
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
 from opensphere.engine.folder import make_run_folder, versions
-from opensphere.engine.parallel import World, choose_precision, launch
+from opensphere.engine.parallel import World, launch
 from opensphere.engine.settings import DataLoader
-from opensphere.error import UserError
 from opensphere.metric.estimate import Estimate
 from opensphere.protocol.measurement import Measurement
 
@@ -49,27 +49,24 @@ def run(arguments: argparse.Namespace) -> int:
     """
     console = make_console()
     began = time.perf_counter()
-    plan = read_plan(Path(arguments.config))
-    config = cfg.load(plan["base"], arguments.overrides)
-    test = cfg.check_test(cfg.load(plan["test"]), plan["test"])
-    first = cfg.check_train(_with_head(config, plan["heads"][0].net), plan["base"])
-    sets = build_sets(first, plan["base"])
+    plan = read_plan(Path(arguments.config), arguments.overrides, least=1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    config["project"]["precision"] = choose_precision(first["project"]["precision"], device)  # once, for all heads
+    plan.settle_precision(device)
+    cells = plan.cells({arm.name: arm.points[0] for arm in plan.arms})
+    first = cells[0].resolved
+    sets = build_sets(first, plan.origin)
     view = cfg.view_of(first["data"]["train"]["dataset"])
-    tests = [cfg.build_dataset(cfg.with_view(block["dataset"], view)) for block in test["data"]["test"]]
+    tests = [cfg.build_dataset(cfg.with_view(block["dataset"], view)) for block in plan.test["data"]["test"]]
     load_images([sets.train, *(dataset for dataset, _ in sets.val), *tests], console)
 
     folder = make_run_folder(arguments.proj_dir)
     rows: Rows = [{"model": "raw pixels", **columns(tests, measure(tests, [raw_pixels(dataset) for dataset in tests]))}]
     found: Results = {}
-    for entry in plan["heads"]:
-        own = cfg.load(plan["base"], [*arguments.overrides, *entry.overrides])
-        own["project"]["precision"] = config["project"]["precision"]
-        resolved = cfg.check_train(_with_head(own, entry.net), plan["base"])
+    for cell in cells:
+        resolved = cell.resolved
         resolved["project"]["proj_dir"] = str(folder)
         loader = DataLoader(**resolved["data"]["train"]["dataloader"])
-        outcome = train_one(resolved, replace(sets, loader=loader), plan["base"])
+        outcome = train_one(resolved, replace(sets, loader=loader), plan.origin)
         if not outcome.finished:
             return train.INTERRUPTED
         if len(rows) == 1:
@@ -81,10 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
         for dataset, values, one in zip(tests, features, measured, strict=True):
             write_evidence(outcome.folder, dataset, values, step)
             table: Rows = [{"Iter": str(step), **one.estimates}]
-            write_results(outcome.folder, dataset.name, f"{entry.name} on {dataset.name}", table, one, RESAMPLES)
+            write_results(outcome.folder, dataset.name, f"{cell.arm} on {dataset.name}", table, one, RESAMPLES)
             found.setdefault(dataset.name, {})[outcome.folder] = one
         cost = {"seconds": round(outcome.seconds, 1), "images/s": round(outcome.images_per_second)}
-        rows.append({"model": entry.name, **columns(tests, measured), **cost, "folder": outcome.folder.name})
+        rows.append({"model": cell.arm, **columns(tests, measured), **cost, "folder": outcome.folder.name})
     write_tables(folder, "result", TITLE, rows, versions=versions())
     print_table(console, TITLE, rows)
     names = ", ".join(dataset.name for dataset in tests)
@@ -92,54 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
         f"in per cent, on people never seen in training ({names}): ten-fold accuracy ± standard error; "
         f"others with 95% intervals from {RESAMPLES:,} resamples of the people"
     )
-    if len(plan["heads"]) > 1:
-        show_comparisons(found, folder, make_console(quiet=True), distinct([entry.name for entry in plan["heads"]]))
+    if len(cells) > 1:
+        show_comparisons(found, folder, make_console(quiet=True), [arm.name for arm in plan.arms])
     offer_page([folder], console)
     console.print(f"{time.perf_counter() - began:,.0f} seconds in all; runs, logs and tables are in {folder}")
     return 0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A head under comparison.
-
-    Attributes:
-        net: its block.
-        name: in the table; its type unless the file says otherwise.
-        overrides: what this head needs otherwise in the base config, as on the command line.
-    """
-
-    net: dict[str, Any]
-    name: str
-    overrides: list[str]
-
-
-def read_plan(path: Path) -> dict[str, Any]:
-    """Read `base` (a training config), `test` (a test config) and `heads` from a demo file.
-
-    A head is a net alone, `{type: ArcFace, m: 0.3}`, or has it as `net` beside a `name` and `overrides`.
-
-    Raises:
-        UserError: a key is missing; names it.
-    """
-    plan = cfg.load_plain(path)
-    for key, kind in (("base", str), ("test", str), ("heads", list)):
-        if not isinstance(plan.get(key), kind) or not plan[key]:
-            raise UserError(f"{path}: {key}: this key is needed")
-    return {**plan, "heads": [_entry(head, f"{path}: heads.{i}") for i, head in enumerate(plan["heads"])]}
-
-
-def _entry(head: Any, where: str) -> Entry:
-    block = head if isinstance(head, dict) and "net" in head else {"net": head}
-    net = block["net"]
-    if not isinstance(net, dict) or "type" not in net or not set(block) <= {"net", "name", "overrides"}:
-        raise UserError(f"{where}: give a net such as {{type: ArcFace}}, alone or as net beside name and overrides")
-    return Entry(net, str(block.get("name", net["type"])), [str(text) for text in block.get("overrides") or []])
-
-
-def _with_head(config: cfg.Config, net: dict[str, Any]) -> cfg.Config:
-    head = {**config["model"]["head"], "net": net}
-    return {**config, "model": {**config["model"], "head": head}}
 
 
 def train_one(resolved: cfg.Config, sets: Sets, origin: str) -> train.Outcome:
@@ -189,9 +143,3 @@ def columns(tests: list[Any], measured: list[Measurement]) -> dict[str, Estimate
         prefix = f"{dataset.name} " if len(tests) > 1 else ""
         found.update({prefix + key: estimate for key, estimate in one.estimates.items()})
     return found
-
-
-def distinct(names: list[str]) -> list[str]:
-    """Names of heads, those that come again with a number."""
-    seen = [names[: place + 1].count(name) for place, name in enumerate(names)]
-    return [name if count == 1 else f"{name} {count}" for name, count in zip(names, seen, strict=True)]

@@ -16,6 +16,7 @@ ABOUT = {
     "calibrate": "set the thresholds of a run for false match rates, on your own people",
     "verify": "say whether images show one person, by the threshold of a run",
     "compare": "train losses under identical conditions over several seeds, and say which differ",
+    "reproduce": "train and test a config, and hold the numbers against those it gave before",
     "report": "write one HTML page of runs, their tests and how they compare",
     "demo": "train three losses on built-in faces under identical conditions and compare them",
     "faces": "write the built-in procedural faces to a folder with a list",

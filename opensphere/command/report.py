@@ -1,4 +1,4 @@
-"""`opensphere report`: one HTML page of runs, their tests and how they compare, readable without any network."""
+"""`opensphere report`: one HTML page of runs, their tests and how they compare, or of a comparison over seeds."""
 
 import argparse
 import time
@@ -11,7 +11,8 @@ from rich.console import Console
 from opensphere import storage
 from opensphere.command.screen import make_console
 from opensphere.error import UserError
-from opensphere.report.results import Results, Run, read_results
+from opensphere.report.results import Results, read_results
+from opensphere.report.run import Run
 
 CLASSES = 2000  # of a head that are looked at, evenly chosen
 _WATCHED = ("*.json", "*.jsonl", "*.npz", "*.yml")
@@ -19,7 +20,10 @@ _WATCHED = ("*.json", "*.jsonl", "*.npz", "*.yml")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `report`."""
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="run folders, or folders that hold run folders")
+    parser.add_argument(
+        "folders", nargs="+", metavar="FOLDER",
+        help="folders of runs or of comparisons over seeds, or folders that hold such folders",
+    )  # fmt: skip
     parser.add_argument("--out", metavar="FILE", help="where the page goes (report.html in the first folder)")
     parser.add_argument("--figures", metavar="DIR", help="also write each figure there, as .svg, .png and .pdf")
     parser.add_argument(
@@ -46,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.figures:
         from opensphere.report.files import write_figures
 
-        written = write_figures(parts.figures, Path(arguments.figures))
+        written = write_figures(parts.drawings, Path(arguments.figures))
         console.print(f"written: {len(written)} files in {arguments.figures}", markup=False, soft_wrap=True)
     if arguments.watch:
         console.print("watching for new results; Ctrl-C ends", markup=False)
@@ -64,8 +68,8 @@ def write_page(folders: list[Path], out: Path, refresh: int = 0) -> Any:
         raise UserError(f"a page needs {error.name}: pip install 'opensphere[report]'") from None
     results = read_results(folders)
     _read_heads(results)
-    parts = page.build(results)
-    storage.write_text(out, page.render(results, parts, refresh))
+    html, parts = page.fit(results, refresh)
+    storage.write_text(out, html)
     return parts
 
 
@@ -98,7 +102,7 @@ def _stamps(folders: list[Path]) -> dict[Path, int]:
     found = {}
     for folder in folders:
         for pattern in _WATCHED:
-            for path in [*folder.glob(pattern), *folder.glob(f"*/{pattern}")]:
+            for path in [*folder.glob(pattern), *folder.glob(f"*/{pattern}"), *folder.glob(f"runs/*/{pattern}")]:
                 try:
                     found[path] = path.stat().st_mtime_ns
                 except OSError:  # replaced at this moment

@@ -50,16 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
     recorded = expectation.read_expectation(path) if path.is_file() else None
     origin = _test_config(arguments.test, recorded, path)
     overrides = list(arguments.overrides)
-    if changed := _changed(overrides):
-        if arguments.record:
-            raise UserError(f"{changed}: --record keeps what {source} reaches as it is: write the change into a config")
-        console.print(f"{changed}: this is not the training that is recorded", markup=False)
+    changed = _changed(overrides)
+    if changed and arguments.record:
+        raise UserError(f"{changed}: --record keeps what {source} reaches as it is: write the change into a config")
+    resolved = cfg.check_test(cfg.load(origin, [text for text in overrides if text.startswith(_TEST)]), origin)
     settings = expectation.fingerprint(cfg.load(source), cfg.load(origin))
     machine = expectation.machine_kind(versions())
     _check_recorded(recorded, path, settings, machine if arguments.record else None)
 
     folder, seed = _train(source, overrides, arguments)
-    resolved = cfg.check_test(cfg.load(origin, [text for text in overrides if text.startswith(_TEST)]), origin)
     _, parallel = cfg.settings(resolved)
     launch(test.worker, parallel, resolved, [folder], RESAMPLES)
     values = read_values(folder, [str(block["dataset"]["name"]) for block in resolved["data"]["test"]])
@@ -76,7 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
             markup=False, soft_wrap=True,
         )  # fmt: skip
         return 0
-    return show(console, recorded, values, seed, machine, source, folder)
+    if expectation.columns_of(values) != expectation.columns_of(recorded.values):
+        raise UserError(f"{path}: has other columns than the test; delete it and record it anew")
+    notes = [f"{changed}: this is not the training that was recorded"] if changed else []
+    notes += _same_seed(recorded, values, seed, machine)
+    return show(console, recorded, values, f"{source}, seed {seed}", notes, folder / "reproduction.txt")
 
 
 def _test_config(given: str | None, recorded: Expectation | None, path: Path) -> str:
@@ -141,24 +144,20 @@ def read_values(folder: Path, names: Sequence[str]) -> Values:
     return found
 
 
-def show(
-    console: Console, recorded: Expectation, values: Values, seed: int, machine: str, source: Path, folder: Path
-) -> int:
-    """Print and write what this run reached beside what was expected; returns the exit status."""
-    if expectation.columns_of(values) != expectation.columns_of(recorded.values):
-        raise UserError(f"{expectation.path_of(source)}: has other columns than the test; delete it and record it anew")
+def show(console: Console, recorded: Expectation, values: Values, name: str, remarks: Sequence[str], path: Path) -> int:
+    """Print what this run reached beside what was expected, and write it to `path`; returns the exit status."""
     judged = {
         (name, column): judge(recorded.values[name][column], value)
         for name, columns in values.items()
         for column, value in columns.items()
     }
     seeds = ", ".join(map(str, recorded.seeds))
-    title = f"{source}: this run (seed {seed}) beside those recorded (seeds {seeds})"
+    title = f"{name}: this run beside those recorded (seeds {seeds})"
     rows: Rows = [_row(*place, values[place[0]][place[1]], one) for place, one in judged.items()]
     notes = [
-        f"expected: of {CONFIDENCE:.0%} of further trainings on the same test people, by the spread of the seeds",
+        f"expected: {CONFIDENCE:.0%} of further trainings on the same test people, by the spread of the seeds",
         *dict.fromkeys(f"–  {place[1]}: {one.why}" for place, one in judged.items() if one.why),
-        *_same_seed(recorded, values, seed, machine),
+        *remarks,
     ]
     mains = [(name, main_column(columns) or "") for name, columns in values.items()]
     missed = [f"{column} on {name}" for name, column in mains if judged[name, column].verdict != "inside"]
@@ -170,7 +169,7 @@ def show(
     print_table(console, title, rows)
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)
-    storage.write_text(folder / "reproduction.txt", "\n".join([table_text(title, rows), *notes]) + "\n")
+    storage.write_text(path, "\n".join([table_text(title, rows), *notes]) + "\n")
     return MISSED if missed else 0
 
 

@@ -10,8 +10,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from opensphere import config as cfg
 from opensphere.config.schema import arguments, known_keys, nearest
+from opensphere.engine.parallel import choose_precision
 from opensphere.error import UserError
 
 Change = tuple[str, Any]  # a dotted key of the training config, and its value
@@ -118,6 +121,11 @@ class Plan:
     metric: str
     tune: Tune
 
+    def settle_precision(self, device: torch.device) -> None:
+        """Put what `auto` comes to on a device into the base config: once, for all runs."""
+        project = self.base.setdefault("project", {})
+        project["precision"] = choose_precision(project.get("precision") or "auto", device)
+
     def cells(self, chosen: dict[str, tuple[Change, ...]]) -> list[Cell]:
         """All runs, seed by seed, so that a study that is cut short has whole seeds.
 
@@ -218,24 +226,25 @@ _KEYS = (
 )
 
 
-def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
+def read_plan(path: Path, overrides: Sequence[str] = (), least: int = 2) -> Plan:
     """Read a study file.
 
     Args:
         path: of the file.
         overrides: `key=value` for the base config; those that begin with `data.test.` are for each test config.
+        least: how many arms it must have.
 
     Raises:
         UserError: names the key that is missing, unknown or cannot be used.
     """
     given = cfg.load_plain(path)
     known_keys(given, _KEYS, str(path), required=("base", "test"))
+    arms = [read_arm(entry, f"{path}: heads.{i}") for i, entry in enumerate(_listed(given.get("heads"), path, "heads"))]
     of_test = [text for text in overrides if text.startswith("data.test.")]
     texts = [*_listed(given.get("overrides"), path, "overrides"), *(t for t in overrides if t not in of_test)]
     base = cfg.load_plain(given["base"])
     for text in texts:
         cfg.put(base, *cfg.parse_override(str(text)))
-    arms = [read_arm(entry, f"{path}: heads.{i}") for i, entry in enumerate(_listed(given.get("heads"), path, "heads"))]
     vary = _vary(given.get("vary"), path)
     settings = [
         Setting(", ".join(f"{key.rpartition('.')[2]} {spell(value)}" for key, value in point), point)
@@ -246,8 +255,9 @@ def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
         arms = [replace(first, name=setting.name, changes=(*first.changes, *setting.changes)) for setting in settings]
         settings, vary = [Setting()], {}
     names = [arm.name for arm in arms]
-    if len(arms) < 2:
-        raise UserError(f"{path}: heads: a comparison needs two or more, or one and `vary`")
+    if len(arms) < least:
+        wanted = "two or more are needed, or one and `vary`" if least > 1 else "one or more is needed"
+        raise UserError(f"{path}: heads: {wanted}")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(
             f"{path}: heads: two are called {twice}; give them a name, as {{name: ..., net: {{type: ...}}}}"

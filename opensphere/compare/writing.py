@@ -153,6 +153,12 @@ def markdown_text(study: Study) -> str:
     lines = [f"## {_markdown(study['title'])}", ""]
     lines += [f"{_markdown(study['claim'])}", ""] if study.get("claim") else []
     lines += [f"<{study['paper']}>", ""] if study.get("paper") else []
+    return "\n".join([*lines, markdown_tables(study)])
+
+
+def markdown_tables(study: Study) -> str:
+    """The results and the differences against the baseline, and the notes below them."""
+    lines = []
     for title, rows in _results_and_differences(study):
         lines += [f"**{_markdown(title)}**", ""]
         lines += [_pipes(rows[0]), _pipes(["---"] * len(rows[0])), *(_pipes(row.values()) for row in rows), ""]

@@ -10,6 +10,8 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +22,9 @@ import torch.multiprocessing as mp
 
 from opensphere.engine.settings import Parallel
 from opensphere.error import UserError
+
+LAUNCHER = "env://"  # where torchrun says that its processes meet
+_LAUNCHES = count()  # groups that this process was part of, one after another
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def launch(worker: Callable[..., Any], parallel: Parallel, *arguments: Any) -> A
         if local >= len(devices):
             raise UserError(f"torchrun started process {local + 1} here, but there are {len(devices)} devices to use")
         device = devices[local]
-        return _member(World(rank, size, device), parallel, "env://", worker, arguments)
+        return _member(World(rank, size, device), parallel, LAUNCHER, worker, arguments)
     devices = _devices(parallel, parallel.processes)
     if len(devices) == 1:
         _use(devices[0])
@@ -138,12 +143,22 @@ def _member(world: World, parallel: Parallel, url: str, worker: Callable, argume
         torch.set_num_threads(threads_per_process(world))
     backend = parallel.backend if world.device.type == "cuda" and parallel.backend else None
     backend = backend or ("nccl" if world.device.type == "cuda" else "gloo")
-    dist.init_process_group(backend, init_method=url, rank=world.rank, world_size=world.size)
+    if url == LAUNCHER:
+        store = dist.PrefixStore(f"launch {next(_LAUNCHES)}", _launcher_store())
+        dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size)
+    else:
+        dist.init_process_group(backend, init_method=url, rank=world.rank, world_size=world.size)
     try:
         return worker(world, *arguments)
     finally:
         gc.collect()  # what holds the group (DistributedDataParallel) goes first, so that its threads end with it
         dist.destroy_process_group()
+
+
+@cache
+def _launcher_store() -> Any:
+    """Where the processes of a launcher meet. It outlives a group: the next one needs names of its own in it."""
+    return next(dist.rendezvous(LAUNCHER))[0]
 
 
 def _devices(parallel: Parallel, processes: int | None) -> list[torch.device]:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 # the first that a table has decides the sentence on top
 MAIN = (
@@ -73,7 +73,8 @@ def main_column(columns: Iterable[str]) -> str | None:
     return next((name for name in MAIN if name in known), known[0] if known else None)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from opensphere.report.figure import MOST_BANDS, Figure, Trace, area, axis, colour, line, log_axis, numbers, slug
-from opensphere.report.results import Run
+from opensphere.report.run import Run
 
 Arrays = dict[str, np.ndarray]
+Held = list[tuple[int, Run, Arrays]]  # with the colour of each run
 MOST_POINTS = 400  # of a curve on the page
 
 
@@ -16,7 +17,7 @@ def curve_figures(runs: list[Run], dataset: str) -> list[Figure]:
     held = [(index, run, run.evidence[dataset]) for index, run in enumerate(runs) if dataset in run.evidence]
     if not held:
         return []
-    found = [_roc(held, dataset), _det(held, dataset), _scores(held, dataset)]
+    found = [roc_figure(held, dataset), _det(held, dataset), _scores(held, dataset)]
     if any("angle_genuine_counts" in arrays for _, _, arrays in held):
         found.append(_angles(held, dataset))
     if any("cmc" in arrays for _, _, arrays in held):
@@ -26,13 +27,10 @@ def curve_figures(runs: list[Run], dataset: str) -> list[Figure]:
     return found
 
 
-Held = list[tuple[int, Run, Arrays]]
-
-
-def _rates(arrays: Arrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rates(arrays: Arrays, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Thresholds, FMR and FNMR in per cent, of the points that accept any impostor."""
     shown = np.flatnonzero(arrays["false_accepts"] > 0)
-    shown = shown[np.unique(np.linspace(0, len(shown) - 1, min(len(shown), MOST_POINTS)).astype(int))]
+    shown = shown[np.unique(np.linspace(0, len(shown) - 1, min(len(shown), most)).astype(int))]
     fmr = 100 * arrays["false_accepts"][shown] / arrays["impostors"]
     fnmr = 100 * (arrays["genuines"] - arrays["true_accepts"][shown]) / arrays["genuines"]
     return arrays["thresholds"][shown], fmr, fnmr
@@ -43,10 +41,11 @@ def _lowest(held: Held) -> float:
     return min(100 / max(1.0, float(arrays["impostors"])) for _, _, arrays in held)
 
 
-def _roc(held: Held, dataset: str) -> Figure:
+def roc_figure(held: Held, dataset: str, most: int = MOST_POINTS) -> Figure:
+    """The curves of some runs, each by its colour, of so many points at most."""
     traces: list[Trace] = []
     for index, run, arrays in held:
-        thresholds, fmr, fnmr = _rates(arrays)
+        thresholds, fmr, fnmr = _rates(arrays, most)
         if "band_fpr" in arrays and len(held) <= MOST_BANDS:
             fpr = 100 * arrays["band_fpr"]
             traces.append(area(index, run.label, fpr, 100 * arrays["band_low"], 100 * arrays["band_high"]))

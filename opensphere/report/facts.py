@@ -7,7 +7,8 @@ from typing import Any
 
 from opensphere.report.columns import is_number, lower_is_better, spell, unit
 from opensphere.report.headline import training_data
-from opensphere.report.results import Results, Run, Table
+from opensphere.report.results import Results
+from opensphere.report.run import Run, Table
 
 _STAMP = "%Y-%m-%d_%H-%M-%S"
 

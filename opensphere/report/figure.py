@@ -9,6 +9,7 @@ import numpy as np
 # Okabe & Ito 2008, told apart by all common kinds of colour vision; its yellow and black vanish on one of our grounds
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 MOST_BANDS = 4  # runs whose bands can still be told apart in one figure
 NEUTRAL = "#808890"  # to be seen on white and on black
 
@@ -45,6 +46,11 @@ def colour(run: int) -> str:
 def dash(run: int) -> str:
     """Runs of one colour have other dashes."""
     return DASHES[run // len(COLOURS) % len(DASHES)]
+
+
+def symbol(run: int) -> str:
+    """As `dash`, for points."""
+    return SYMBOLS[run // len(COLOURS) % len(SYMBOLS)]
 
 
 def line(run: int, label: str, x: Any, y: Any, **more: Any) -> Trace:
@@ -84,6 +90,11 @@ def plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def short(name: str, most: int = 22) -> str:
+    """A name that leaves room for another."""
+    return name if len(name) <= most else name[: most - 8] + "…" + name[-7:]
+
+
 def numbers(values: Any, digits: int = 6) -> list[Any]:
     """As JSON has them, short: what is not finite is null."""
     found: list[Any] = []
@@ -92,7 +103,8 @@ def numbers(values: Any, digits: int = 6) -> list[Any]:
             found.append(value)
         else:
             number = float(value)
-            found.append(float(f"{number:.{digits}g}") if np.isfinite(number) else None)
+            rounded = float(f"{number:.{digits}g}") if np.isfinite(number) else None
+            found.append(int(rounded) if rounded is not None and rounded.is_integer() else rounded)
     return found
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from opensphere import storage
 from opensphere.error import UserError
-from opensphere.report.figure import Figure, plain
+from opensphere.report.figure import MOST_BANDS, Figure, Trace, plain, short
 
 FORMATS = ("svg", "png", "pdf")
 WIDTH, SCALE = 760, 2
+_MOST_BESIDE = 8  # names that have room at the side of a figure
 _INK, _GRID = "#16191d", "#dfe3e8"
 
 
@@ -36,7 +37,7 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
             for kind in FORMATS:
                 path = folder / f"{figure.name}.{kind}"
                 try:
-                    size = {"width": WIDTH, "height": figure.height + 60, "scale": SCALE}
+                    size = {"width": WIDTH, "height": content["layout"]["height"], "scale": SCALE}
                     data = io.to_image(content, format=kind, validate=False, **size)
                 except Exception as error:  # kaleido passes on whatever its browser says
                     raise UserError(f"{figure.name}: cannot be drawn: {_reason(error)}") from None
@@ -67,15 +68,19 @@ def _reason(error: Exception) -> str:
 
 def dressed(figure: Figure) -> dict[str, Any]:
     """A figure with its title and all that the page gives it otherwise."""
-    several = len({trace.get("legendgroup", trace.get("name")) for trace in figure.data}) > 1
+    data = _listed_once(figure)
+    named = len({trace.get("legendgroup", trace.get("name")) for trace in data})
+    rows = -(-named // 4) if named > _MOST_BESIDE else 0
+    below = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"} if rows else {}
     layout = {
         "font": {"family": "sans-serif", "size": 13, "color": _INK},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "margin": {"l": 70, "r": 20, "t": 60, "b": 70},
         "title": {"text": plain(figure.title), "font": {"size": 16}, "x": 0.02},
-        "showlegend": several,
-        "legend": {"bgcolor": "rgba(255,255,255,0.7)"},
+        "height": figure.height + 60 + 24 * rows,
+        "showlegend": named > 1,
+        "legend": {"bgcolor": "rgba(255,255,255,0.7)", **below},
         **{key: value for key, value in figure.layout.items() if key not in ("xaxis", "yaxis")},
     }
     if "scene" not in figure.layout:
@@ -85,4 +90,21 @@ def dressed(figure: Figure) -> dict[str, Any]:
                 "gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _GRID, "automargin": True, **axis,
                 "title": {"standoff": 10, **axis.get("title", {})},
             }  # fmt: skip
-    return {"data": figure.data, "layout": layout}
+    return {"data": data, "layout": layout}
+
+
+def _listed_once(figure: Figure) -> list[Trace]:
+    """The traces, of many runs without what stands aside; each run once in the legend, by a short name."""
+    runs = {trace["meta"]["run"] for trace in figure.data if trace.get("meta")}
+    kept: list[Trace] = []
+    groups: set[str] = set()
+    for trace in figure.data:
+        if len(runs) > MOST_BANDS and trace.get("meta", {}).get("aside"):
+            continue
+        group = trace.get("legendgroup")
+        again = {"showlegend": False} if group in groups else {}
+        if group is not None and trace.get("showlegend") is not False:
+            groups.add(group)
+        named = {"name": short(trace["name"])} if "name" in trace else {}
+        kept.append({**trace, **named, **again})
+    return kept

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 SIDE, QUALITY = 96, 80  # pixels of the longer side, and of JPEG
-MOST, LIMIT = 12, 72  # pairs of a kind, and of a page in all
+MOST, PICTURED = 12, 72  # pairs of a kind, and of a page in all
 
 
 @dataclass(frozen=True)
@@ -22,37 +22,54 @@ class Pair:
 
 @dataclass(frozen=True)
 class Hardest:
-    """The hardest pairs of a run on a set, hardest first; `threshold` is the best one, by which `wrong` is said."""
+    """The hardest pairs of a run on a set, hardest first.
+
+    Attributes:
+        alike: people who look most alike, each two once.
+        compared: images that were compared for it; 0 where only the set's own pairs were.
+        threshold: the best one, by which `wrong` is said.
+    """
 
     rejects: list[Pair]
     accepts: list[Pair]
+    alike: list[Pair]
+    compared: int
     threshold: float
 
 
-def hardest(arrays: dict[str, np.ndarray], most: int = MOST) -> Hardest | None:
-    """The hardest pairs that evidence names, so many of each kind at most; None where it names none."""
+def hardest(arrays: dict[str, np.ndarray], most: int = MOST, side: int = SIDE) -> Hardest | None:
+    """The hardest pairs that evidence names; None where it names none.
+
+    Args:
+        most: pairs of each kind.
+        side: pixels of a picture's longer side; 0 for no pictures.
+    """
     if "hard_genuine" not in arrays or "hard_impostor" not in arrays:
         return None
     right = arrays["true_accepts"] + (arrays["impostors"] - arrays["false_accepts"])
     threshold = float(arrays["thresholds"][int(np.argmax(right))])
-    named = np.concatenate([arrays[f"hard_{kind}"][:most].ravel() for kind in ("genuine", "impostor")])
-    pictures, names = _pictures(arrays, set(named.tolist()))
-    sides = {}
-    for kind in ("genuine", "impostor"):
-        rows = zip(arrays[f"hard_{kind}"][:most], arrays[f"hard_{kind}_scores"][:most], strict=True)
+    kinds = [
+        kind for kind in ("hard_genuine", "hard_impostor", "alike") if kind in arrays and f"{kind}_scores" in arrays
+    ]
+    named = np.concatenate([arrays[kind][:most].ravel() for kind in kinds])
+    pictures, names = _pictures(arrays, set(named.tolist()), side)
+    sides: dict[str, list[Pair]] = {"alike": []}
+    for kind in kinds:
+        rows = zip(arrays[kind][:most], arrays[f"{kind}_scores"][:most], strict=True)
         sides[kind] = [
             Pair(
                 float(score),
-                bool(score < threshold) if kind == "genuine" else bool(score >= threshold),
+                bool(score < threshold) if kind == "hard_genuine" else bool(score >= threshold),
                 (names.get(int(one), f"image {one}"), names.get(int(other), f"image {other}")),
                 (pictures.get(int(one), ""), pictures.get(int(other), "")),
             )
             for (one, other), score in rows
         ]
-    return Hardest(sides["genuine"], sides["impostor"], threshold)
+    compared = int(arrays.get("alike_images", np.array(0)))
+    return Hardest(sides["hard_genuine"], sides["hard_impostor"], sides["alike"], compared, threshold)
 
 
-def _pictures(arrays: dict[str, np.ndarray], wanted: set[int]) -> tuple[dict[int, str], dict[int, str]]:
+def _pictures(arrays: dict[str, np.ndarray], wanted: set[int], side: int) -> tuple[dict[int, str], dict[int, str]]:
     """Data URIs and names by image; encoded anew, so that nothing of a file but its pixels gets in."""
     if not all(key in arrays for key in ("image", "pixels", "image_name")):
         return {}, {}
@@ -60,13 +77,14 @@ def _pictures(arrays: dict[str, np.ndarray], wanted: set[int]) -> tuple[dict[int
     if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
         return {}, {}
     images = [int(image) for image in arrays["image"]]
-    found = {image: _uri(picture) for image, picture in zip(images, pixels, strict=False) if image in wanted}
+    shown = zip(images, pixels, strict=False) if side else ()
+    found = {image: _uri(picture, side) for image, picture in shown if image in wanted}
     named = zip(images, arrays["image_name"], strict=False)
     return found, {image: str(name) for image, name in named}
 
 
-def _uri(picture: np.ndarray) -> str:
-    scale = SIDE / max(picture.shape[:2])
+def _uri(picture: np.ndarray, side: int) -> str:
+    scale = side / max(picture.shape[:2])
     if scale < 1:
         size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

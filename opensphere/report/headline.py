@@ -3,15 +3,23 @@
 from typing import Any
 
 from opensphere.report.columns import is_number, lower_is_better, main_column, meaning, spell, spell_p, unit
-from opensphere.report.differences import apart, winner
-from opensphere.report.results import Comparison, Results, Run, Table
+from opensphere.report.differences import winner
+from opensphere.report.forest import apart
+from opensphere.report.results import Comparison, Results
+from opensphere.report.run import Run, Table
+from opensphere.report.study.headline import study_headline
 
 
 def headline(results: Results) -> list[str]:
     """What was done, what came out, and how sure that is."""
-    sentences = [_done(results.runs), *_progress(results.runs)]
+    sentences = [sentence for study in results.studies for sentence in study_headline(study)]
+    if not results.runs and sentences:
+        return sentences
+    sentences += [_done(results.runs), *_progress(results.runs)]
     tested = [_won(results, name) for name in results.datasets]
-    if not tested:
+    if tested:
+        tested.append(_once(results.runs))
+    else:
         tested = [_validated(results.runs)] if results.runs else []
     sentences += tested
     if not results.datasets and results.summaries:
@@ -54,6 +62,19 @@ def _done(runs: list[Run]) -> str:
     else:
         what = f"with {_listed(heads)}" if heads != ["None"] else ""
     return f"{_count(len(runs))} models{how} were trained {task}, {what}".strip(" ,") + "."
+
+
+def _once(runs: list[Run]) -> str:
+    """What no single training can say."""
+    if not runs:
+        return ""
+    what, other = "Each of these is one training", "other numbers and another order"
+    if len(runs) == 1:
+        what, other = "This is one training", "other numbers"
+    return (
+        f"{what}, from one seed: nothing is known of other training seeds, which may give {other}. "
+        "`opensphere compare` trains from several seeds."
+    )
 
 
 def _count(number: int) -> str:

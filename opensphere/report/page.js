@@ -33,10 +33,43 @@
     return base;
   }
 
-  const visible = (spec) => spec.data.map((trace) => !trace.meta || shown[trace.meta.run] !== false);
+  // bands and dots stand aside where more lines are shown than they can be told apart on
+  function visible(spec) {
+    const on = (trace) => !trace.meta || shown[trace.meta.run] !== false;
+    const runs = new Set(spec.data.filter((trace) => trace.meta && on(trace)).map((trace) => trace.meta.run));
+    return spec.data.map((trace) => on(trace) && (!trace.meta || !trace.meta.aside || runs.size <= 4));
+  }
+
+  const webgl = (() => {
+    const canvas = document.createElement("canvas");
+    const context = canvas.getContext("webgl2") || canvas.getContext("webgl");
+    context?.getExtension("WEBGL_lose_context")?.loseContext();
+    return Boolean(context);
+  })();
+
+  // a sphere that cannot be drawn says so, and where angles can be read instead
+  function withoutWebgl(place) {
+    place.drawn = "no";
+    place.style.height = "auto";
+    place.removeAttribute("role");
+    const text = document.createElement("p");
+    text.className = "missing";
+    text.textContent = "This browser has no WebGL, so this sphere is not drawn. The same angles are in the flat figures";
+    const angles = figures.find((figure) => figure.name.startsWith("angles-"));
+    if (angles) {
+      const link = document.createElement("a");
+      link.href = `#${angles.name}`;
+      link.textContent = "angles within and between people";
+      text.append(": ", link);
+    }
+    text.append(".");
+    place.replaceChildren(text);
+    place.closest("figure").querySelector("figcaption")?.remove();
+  }
 
   function draw(place) {
     const spec = specs.get(place.dataset.figure);
+    if (spec.layout.scene && !webgl) { withoutWebgl(place); return Promise.resolve(); }
     const seen = visible(spec);
     const data = spec.data.map((trace, index) => ({ ...trace, visible: seen[index] }));
     const layout = themed(spec.layout, place.clientWidth);
@@ -47,12 +80,10 @@
       toImageButtonOptions: { format: "svg", filename: spec.name },
     };
     place.drawn = true;
-    return Plotly.react(place, data, layout, options).catch(() => {
-      place.textContent = "This figure cannot be drawn here: it needs WebGL.";
-    });
+    return Plotly.react(place, data, layout, options);
   }
 
-  function drawAll() { each(".plot", (place) => { if (place.drawn) draw(place); }); }
+  function drawAll() { each(".plot", (place) => { if (place.drawn === true) draw(place); }); }
 
   // a figure is drawn when it comes near: hidden ones have no width to be drawn in
   const near = new IntersectionObserver((entries) => {
@@ -69,7 +100,7 @@
     button.setAttribute("aria-pressed", String(shown[run]));
     each(`[data-run="${run}"]`, (row) => { row.hidden = !shown[run]; });
     each(".plot", (place) => {
-      if (place.drawn) Plotly.restyle(place, { visible: visible(specs.get(place.dataset.figure)) });
+      if (place.drawn === true) Plotly.restyle(place, { visible: visible(specs.get(place.dataset.figure)) });
     });
   }));
 
@@ -118,8 +149,7 @@
   each("[data-metric]", (select) => select.addEventListener("change", () => {
     select.closest("section").querySelectorAll("[data-verdicts]").forEach((part) => {
       part.hidden = part.dataset.verdicts !== select.value;
-      const place = part.querySelector(".plot");
-      if (!part.hidden && !place.drawn) draw(place);
+      if (!part.hidden) part.querySelectorAll(".plot").forEach((place) => { if (!place.drawn) draw(place); });
     });
   }));
 
@@ -131,7 +161,7 @@
     const down = head.getAttribute("aria-sort") === "descending" ? 1 : -1;
     table.querySelectorAll("thead th").forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down < 0 ? "descending" : "ascending");
-    const value = (row) => row.cells[column].dataset.value;
+    const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
     const known = (text) => text !== "" && text !== "-inf" && !Number.isNaN(Number(text));
     const rows = [...table.tBodies[0].rows];
     rows.sort((one, other) => {

@@ -1,7 +1,7 @@
 """The page: one HTML file that needs nothing but a browser."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -14,12 +14,15 @@ from opensphere.report.columns import meanings
 from opensphere.report.curves import curve_figures
 from opensphere.report.differences import Verdicts, decision_rows, verdicts
 from opensphere.report.facts import Sheet, checkpoint_sheet, result_sheet, run_rows, summary_sheet
-from opensphere.report.figure import COLOURS, DASHES, Figure
-from opensphere.report.hardest import LIMIT, MOST, Hardest, hardest
+from opensphere.report.figure import Figure, colour, dash
+from opensphere.report.hardest import MOST, PICTURED, Hardest, hardest
 from opensphere.report.headline import headline
-from opensphere.report.results import Results, Table
+from opensphere.report.results import Results
+from opensphere.report.run import Table
 from opensphere.report.sphere import sphere_figures
-from opensphere.report.training import training_figures, validation_figures
+from opensphere.report.study.section import Section, build_section
+from opensphere.report.thrift import LIMIT, PLENTY, THRIFTS, Thrift, last, spec
+from opensphere.report.training import spread_figures, training_figures, validation_figures
 
 _SOURCE = "opensphere.report"
 
@@ -50,53 +53,93 @@ class Parts:
     training: list[Figure]
     validation: list[Figure]
     spheres: list[Figure]
+    studies: list[Section] = field(default_factory=list)
 
     @property
     def figures(self) -> list[Figure]:
+        """Those on the page."""
         own = [[*(entry.forest for entry in test.verdicts), *test.figures] for test in self.tests]
+        own = [*(section.figures for section in self.studies), *own]
         return [*(figure for some in own for figure in some), *self.validation, *self.training, *self.spheres]
 
+    @property
+    def drawings(self) -> list[Figure]:
+        """Those for files: of the page, and what the page has as tables."""
+        maps = [
+            *(section.printed for section in self.studies),
+            [one.printed for test in self.tests for one in test.verdicts],
+        ]
+        return [*self.figures, *(figure for some in maps for figure in some)]
 
-def build(results: Results) -> Parts:
-    """Everything that results on disk allow to be shown."""
+
+def build(results: Results, thrift: Thrift = PLENTY) -> Parts:
+    """Everything that results on disk allow to be shown; figures as `thrift` has them."""
+    firsts = [len(results.runs)]  # colours of arms come after those of runs
+    for study in results.studies:
+        firsts.append(firsts[-1] + len(study.arms))
     return Parts(
-        tests=[_test(results, name) for name in _sets(results)],
+        tests=[_test(results, name, thrift) for name in _sets(results)],
         summaries=[(table, summary_sheet(table)) for table in results.summaries],
         training=training_figures(results.runs),
         validation=validation_figures(results.runs),
-        spheres=sphere_figures(results.runs),
+        spheres=[*spread_figures(results.runs), *sphere_figures(results.runs)],
+        studies=[
+            build_section(study, first, thrift.numbers) for study, first in zip(results.studies, firsts, strict=False)
+        ],
     )
 
 
-def render(results: Results, parts: Parts, refresh: int = 0) -> str:
+def fit(results: Results, refresh: int = 0, limit: int = LIMIT) -> tuple[str, Parts]:
+    """The page and its parts, made smaller step by step until it has no more bytes than the limit.
+
+    Pictures go first, then configs, some numbers and points of curves, at last the last figures; the page says so.
+    """
+    parts, built, over = build(results), PLENTY, 0
+    for thrift in THRIFTS:
+        if (thrift.pictures, thrift.numbers) != (built.pictures, built.numbers):
+            parts, built = build(results, thrift), thrift
+        html = render(results, parts, refresh, thrift)
+        over = len(html.encode()) - limit
+        if over <= 0:
+            return html, parts
+    dropped = last(parts.figures, over, thrift.points)
+    return render(results, parts, refresh, replace(thrift, dropped=dropped)), parts
+
+
+def render(results: Results, parts: Parts, refresh: int = 0, thrift: Thrift = PLENTY) -> str:
     """The page's HTML.
 
     Args:
         refresh: seconds after which the page loads itself anew, while a run goes on; 0 for never.
     """
     names, facts = run_rows(results.runs)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(_text("page.html"))
-    runs = [
-        {"label": run.label, "colour": COLOURS[i % len(COLOURS)], "dash": DASHES[i // len(COLOURS) % len(DASHES)]}
-        for i, run in enumerate(results.runs)
-    ]
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    template = environment.get_template("page.html")
+    lines = [{"label": label, "colour": colour(i), "dash": dash(i)} for i, label in enumerate(_lines(results))]
+    figures = [spec(figure, thrift.points) for figure in parts.figures if figure.name not in thrift.dropped]
+    configs = [(run.label, yaml.safe_dump(run.config, sort_keys=False)) for run in results.runs if run.config]
+    general = [*results.problems, *(f"{one.title}: {text}" for one in results.studies for text in one.problems)]
     return template.render(
         title=_title(results),
         headline=headline(results),
-        runs=runs,
+        runs=results.runs,
+        lines=lines,
         names=names,
         facts=facts,
         problems=[(run.label, run.problems) for run in results.runs if run.problems],
-        general=results.problems,
+        general=general,
         warnings=[(run.label, run.warnings[-20:]) for run in results.runs if run.warnings],
-        configs=[(run.label, yaml.safe_dump(run.config, sort_keys=False)) for run in results.runs if run.config],
+        configs=configs if thrift.configs else [],
         parts=parts,
         refresh=refresh,
+        spared=thrift.said,
+        dropped=thrift.dropped,
         css=jinja2.utils.markupsafe.Markup(_text("page.css")),
         script=jinja2.utils.markupsafe.Markup(_text("page.js")),
         plotly=jinja2.utils.markupsafe.Markup(_plotly()),
-        figures=jinja2.utils.markupsafe.Markup(embed({"runs": runs, "figures": [_spec(f) for f in parts.figures]})),
+        figures=jinja2.utils.markupsafe.Markup(embed({"runs": lines, "figures": figures})),
     )
 
 
@@ -107,9 +150,16 @@ def embed(content: Any) -> str:
 
 
 def _title(results: Results) -> str:
-    labels = [run.label for run in results.runs]
+    labels = [*(study.title for study in results.studies), *(run.label for run in results.runs)]
     shown = ", ".join(labels[:4]) + (f" and {len(labels) - 4} more" if len(labels) > 4 else "")
     return f"{shown} · opensphere report" if shown else "opensphere report"
+
+
+def _lines(results: Results) -> list[str]:
+    """What has a colour on the page: runs, then the arms of comparisons over seeds."""
+    several = len(results.studies) > 1
+    arms = [f"{study.folder.name}: {arm}" if several else arm for study in results.studies for arm in study.arms]
+    return [*(run.label for run in results.runs), *arms]
 
 
 def _sets(results: Results) -> list[str]:
@@ -118,14 +168,15 @@ def _sets(results: Results) -> list[str]:
     return list(dict.fromkeys([*names, *(one.dataset for one in results.comparisons)]))
 
 
-def _test(results: Results, name: str) -> Test:
+def _test(results: Results, name: str, thrift: Thrift) -> Test:
     sheet = result_sheet(results, name)
     tables = [run.tables[name] for run in results.runs if name in run.tables]
     table = tables[0] if tables else Table(name, [], [])
     comparison = next((one for one in results.comparisons if one.dataset == table.name), None)
     shown = sum(len(run.evidence) for run in results.runs)
-    most = max(2, min(MOST, LIMIT // (2 * max(1, shown))))  # pictures are most of a page's size
-    found = [(run.label, hardest(run.evidence[name], most)) for run in results.runs if name in run.evidence]
+    most = max(2, min(MOST, PICTURED // (3 * max(1, shown))))  # pictures are most of a page's size
+    pictures = thrift.pictures
+    found = [(run.label, hardest(run.evidence[name], most, pictures)) for run in results.runs if name in run.evidence]
     without = [run.label for run in results.runs if name in run.tables and name not in run.evidence]
     missing = []
     if without:
@@ -162,16 +213,6 @@ def _notes(table: Table) -> list[str]:
     if table.rows and not notes:
         notes.append("Single values: nothing is known of their uncertainty.")
     return notes
-
-
-def _spec(figure: Figure) -> dict[str, Any]:
-    return {
-        "name": figure.name,
-        "data": figure.data,
-        "layout": figure.layout,
-        "height": figure.height,
-        "sliders": figure.sliders,
-    }
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from opensphere.report.figure import COLOURS, NEUTRAL, Figure, Trace, axis, numbers, plain, slug
-from opensphere.report.results import Run
+from opensphere.report.run import Run
 
 PEOPLE, CLASSES = 12, 600  # that are shown
 MOST_RUNS = 6  # a browser draws no more than 16 such figures at a time

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from opensphere.report.columns import is_number, unit
-from opensphere.report.figure import MOST_BANDS, Figure, Trace, area, axis, colour, line, numbers, slug
-from opensphere.report.results import Run
+from opensphere.report.figure import MOST_BANDS, Figure, Trace, area, axis, colour, line, slug
+from opensphere.report.run import Run
 
 MOST_POINTS = 400  # of a curve; more cannot be told apart on a screen
 
@@ -24,6 +24,20 @@ _KNOWN = (
     ),
     ("images_per_second", "Speed", "images / s", "Images trained on in a second, validation left out."),
 )
+SPREAD = (
+    (
+        "energy",
+        "Hyperspherical energy of the classes",
+        "mean of angle⁻², radians",
+        "How crowded the directions of the classes are, as SphereFace+ measures it: lower is more even.",
+    ),
+    (
+        "nearest",
+        "Angle to the nearest class",
+        "degrees",
+        "From the direction of a class to the nearest other one, in the mean over classes.",
+    ),
+)  # of lines that say how the directions of classes are spread
 
 
 def training_figures(runs: list[Run]) -> list[Figure]:
@@ -62,6 +76,17 @@ def validation_figures(runs: list[Run]) -> list[Figure]:
     return found
 
 
+def spread_figures(runs: list[Run]) -> list[Figure]:
+    """How the directions of classes spread while training goes on."""
+    found = []
+    for key, title, label, caption in SPREAD:
+        points = [[(row["iter"], row[key]) for row in run.sphere if is_number(row.get(key))] for run in runs]
+        traces = [_dots(index, run, own, 4) for index, (run, own) in enumerate(zip(runs, points, strict=True)) if own]
+        if traces:
+            found.append(_figure(f"spread-{key}", title, caption, traces, axis(label)))
+    return found
+
+
 def thin(x: Any, y: Any, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
     """A long curve as means over even stretches; a short one as it is."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
@@ -87,10 +112,12 @@ def _curves(index: int, run: Run, key: str, banded: bool = False) -> list[Trace]
     return [area(index, run.label, x, y - spread, y + spread), curve]
 
 
-def _dots(index: int, run: Run, points: list[tuple[float, float]]) -> Trace:
+def _dots(index: int, run: Run, points: list[tuple[float, float]], digits: int = 2) -> Trace:
     x, y = zip(*points, strict=True) if points else ((), ())
-    curve = line(index, run.label, x, y, mode="lines+markers", hovertemplate="%{y:.2f} at update %{x:,.0f}")
-    return {**curve, "marker": {"size": 8, "color": colour(index)}, "x": numbers(x)}
+    curve = line(
+        index, run.label, *thin(x, y), mode="lines+markers", hovertemplate=f"%{{y:.{digits}f}} at update %{{x:,.0f}}"
+    )
+    return {**curve, "marker": {"size": 8, "color": colour(index)}}
 
 
 def _figure(name: str, title: str, caption: str, traces: list[Trace], y: dict[str, Any]) -> Figure:

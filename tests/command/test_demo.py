@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from opensphere.command.demo import read_plan
 from opensphere.command.main import run_command
+from opensphere.compare.plan import read_plan
 from opensphere.model import head as heads
 from tests.material import write_config
 
@@ -52,9 +52,9 @@ def test_one_table_of_runs_that_share_their_start(plan: Path, tmp_path: Path, ca
 
 
 def test_a_plan_that_lacks_a_key(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    path = write_config(tmp_path, {"base": "a.yml", "test": "b.yml"}, "demo.yml")
+    path = write_config(tmp_path, {"base": "config/demo/faces.yml", "test": "config/test/faces.yml"}, "demo.yml")
     assert run_command("demo", ["--config", str(path)]) == 2
-    assert "demo.yml: heads: this key is needed" in capsys.readouterr().err
+    assert "demo.yml: heads: one or more is needed" in capsys.readouterr().err
 
 
 @pytest.mark.long
@@ -77,9 +77,8 @@ def test_the_shipped_demo_is_a_real_problem_and_is_solved(tmp_path: Path) -> Non
 
 
 def test_every_head_has_a_setting() -> None:
-    entries = read_plan(ROOT / "config/demo/heads.yml")["heads"]
-    assert {entry.net["type"] for entry in entries} == set(heads.__all__)
-    assert len({entry.name for entry in entries}) == len(entries)
+    cells = read_plan(ROOT / "config/demo/heads.yml").cells({})
+    assert {cell.resolved["model"]["head"]["net"]["type"] for cell in cells} == set(heads.__all__)
 
 
 @pytest.mark.slow
@@ -111,7 +110,7 @@ def test_every_head_trains(tmp_path: Path) -> None:
     assert run_command("demo", ["--config", "config/demo/heads.yml", "--proj_dir", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()
     rows = {row["model"]: row for row in json.loads((folder / "result.json").read_text())["rows"]}
-    assert len(rows) == 2 + len(read_plan(ROOT / "config/demo/heads.yml")["heads"])
+    assert len(rows) == 2 + len(read_plan(ROOT / "config/demo/heads.yml").arms)
     least = rows["CocoLoss"]["ACC10"] - 2.0
     below = {name for name, row in rows.items() if row["ACC10"] < least}
     assert below == {"raw pixels", "untrained network"}

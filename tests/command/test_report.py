@@ -12,7 +12,7 @@ from opensphere.command import main, report
 from opensphere.command.evidence import write_evidence
 from opensphere.metric import evidence
 from opensphere.report import page
-from tests.report.material import write_run
+from tests.report.material import write_run, write_study
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +101,22 @@ def test_a_watched_page_follows_the_run_and_stays_at_the_end(tmp_path, monkeypat
     assert "11 of 60 updates" in seen[0] and 'http-equiv="refresh" content="5"' in seen[0]
     assert "46 of 60 updates" in seen[1]
     assert 'http-equiv="refresh"' not in out.read_text()
+
+
+def test_a_comparison_over_seeds_has_a_page_of_its_own(tmp_path, capsys) -> None:
+    write_study(tmp_path / "study")
+    assert main.main(["report", str(tmp_path / "study")]) == 0
+    text = (tmp_path / "study" / "report.html").read_text()
+    assert "CosFace wins" in text and "Which differ" in text
+    assert "What was trained" not in text  # its runs are no runs of the page
+
+
+def test_watching_sees_the_runs_of_a_comparison(tmp_path) -> None:
+    write_study(tmp_path)
+    before = report._stamps([tmp_path])
+    path = tmp_path / "runs" / "1-0-0" / "metrics.jsonl"
+    os.utime(path, ns=(1, time.time_ns() + 10**9))
+    assert {place for place, stamp in report._stamps([tmp_path]).items() if before[place] != stamp} == {path}
 
 
 @pytest.mark.slow

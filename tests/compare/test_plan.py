@@ -101,7 +101,7 @@ def test_names_of_runs_are_names_of_folders(tmp_path: Path) -> None:
     [
         ({"base": None}, "s.yml: base: this block is needed"),
         ({"bases": 1}, "bases: no such key, did you mean base"),
-        ({"heads": HEADS[:1]}, "heads: a comparison needs two or more, or one and `vary`"),
+        ({"heads": HEADS[:1]}, "heads: two or more are needed, or one and `vary`"),
         ({"heads": [HEADS[0], HEADS[0]]}, "two are called CocoLoss; give them a name"),
         ({"heads": [HEADS[0], {"m": 0.1}]}, "heads.1: give a net such as"),
         (

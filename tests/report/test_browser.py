@@ -6,7 +6,7 @@ import pytest
 
 from opensphere.report import page
 from opensphere.report.results import read_results
-from tests.report.material import write_comparison, write_evidence, write_run, write_table
+from tests.report.material import write_comparison, write_evidence, write_run, write_study, write_table
 
 BROWSER = next((path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None)
 pytest.importorskip("playwright", reason="needs playwright: pip install 'opensphere[dev]'")
@@ -22,13 +22,27 @@ LONG = "a_very_long_name_of_a_loss_without_any_place_to_break_it_0123456789"
 
 
 @pytest.fixture(scope="module")
-def browser():
+def play():
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as play:
-        found = play.chromium.launch(executable_path=BROWSER, args=["--headless=new", *FLAGS])
+    with sync_playwright() as found:
         yield found
-        found.close()
+
+
+@pytest.fixture(scope="module")
+def browser(play):
+    found = play.chromium.launch(executable_path=BROWSER, args=["--headless=new", *FLAGS])
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def flat_browser(play):
+    """One without WebGL."""
+    flags = [flag for flag in FLAGS if "swiftshader" not in flag]
+    found = play.chromium.launch(executable_path=BROWSER, args=["--headless=new", *flags, "--disable-3d-apis"])
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +61,24 @@ def html(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A page of a comparison of five arms under three settings."""
+    place = tmp_path_factory.mktemp("study")
+    arms = ["CocoLoss", "CosFace", "ArcFace", "SphereFace", LONG]
+    write_study(place, arms, (0.001, 0.01, 0.1), gaps=(0.0, 2.0, 0.3, 1.5, -2.0), evidence_of=True)
+    path = place / "report.html"
+    path.write_text(page.fit(read_results([place]))[0], encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def opened(browser, html):
-    """Opens the page in a fresh profile; at the end there must have been no error and no request."""
-    contexts, wrong = [], []
+    """Opens a page in a fresh profile; at the end there must have been no error and no request."""
+    contexts, wrong, seen = [], [], {html.as_uri()}
 
-    def see(width: int, scheme: str = "light"):
+    def see(width: int, scheme: str = "light", path=html, browser=browser):
+        seen.add(path.as_uri())
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         tab = context.new_page()
@@ -60,14 +86,14 @@ def opened(browser, html):
         tab.on("pageerror", lambda error: wrong.append(str(error)))
         tab.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
         tab.on("request", lambda asked: asked.url.startswith(("data:", "blob:")) or wrong.append(asked.url))
-        tab.goto(html.as_uri())
+        tab.goto(path.as_uri())
         tab.wait_for_selector(".plot .main-svg")
         return tab
 
     yield see
     for context in contexts:
         context.close()
-    assert set(wrong) <= {html.as_uri()}, wrong
+    assert set(wrong) <= seen, wrong
 
 
 def draw_all(tab) -> None:
@@ -78,13 +104,17 @@ def draw_all(tab) -> None:
             tab.wait_for_function("place => place.querySelector('.main-svg')", arg=place)
 
 
+@pytest.mark.parametrize("kind", ["html", "study"])
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_figure_is_drawn_and_nothing_sticks_out(opened, width: int, scheme: str) -> None:
-    tab = opened(width, scheme)
+def test_every_figure_is_drawn_and_nothing_sticks_out(opened, request, kind: str, width: int, scheme: str) -> None:
+    tab = opened(width, scheme, request.getfixturevalue(kind))
     draw_all(tab)
     assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    wide = "[...document.querySelectorAll('.card, .box, p, h2, h3, .plot')].filter(e => e.getBoundingClientRect().right"
+    wide = (
+        "[...document.querySelectorAll('.card, .box, p, h2, h3, select, .plot')]"
+        ".filter(e => e.getBoundingClientRect().right"
+    )
     assert tab.evaluate(f"{wide} > innerWidth + 1).map(e => e.className || e.tagName)") == []
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (max(map(int, ground.strip("rgb()").split(","))) < 64) == (scheme == "dark")
@@ -167,3 +197,43 @@ def test_another_metric_shows_its_own_comparison(opened) -> None:
     tab.wait_for_selector("[data-verdicts=forest-pairs-eer] .plot .main-svg")
     assert tab.locator("[data-verdicts=forest-pairs-acc]").is_hidden()
     assert tab.locator("[data-verdicts=forest-pairs-eer] td.better").count() == 1
+
+
+def test_another_number_of_a_study_shows_its_seeds_and_differences(opened, study) -> None:
+    tab = opened(1440, path=study)
+    label = "EER on unseen, share 0.1"
+    tab.select_option("[data-metric]", label=label)
+    part = tab.locator("[data-verdicts=seeds-{}-unseen-eer-2]".format(study.parent.name.replace("_", "-")))
+    tab.wait_for_function("document.querySelectorAll('[data-verdicts]:not([hidden]) .plot .main-svg').length >= 2")
+    assert part.is_visible() and part.locator(".plot").count() == 2
+    assert label in part.locator("h4").first.text_content()
+    row = part.locator(".verdicts tbody tr").nth(1)
+    assert row.locator("th").text_content() == "CosFace" and row.locator("td.better").count() == 3
+    assert row.locator("td").first.text_content() == "▲ -2.00"  # two points fewer errors
+
+
+def test_bands_show_once_few_arms_are_left(opened, study) -> None:
+    tab = opened(1440, path=study)
+    place = ".plot[data-figure^=sweep]"
+    tab.locator(place).scroll_into_view_if_needed()
+    tab.wait_for_selector(f"{place} .main-svg")
+    filled = f"document.querySelectorAll('{place} .scatterlayer .trace .js-fill').length"
+    assert tab.evaluate(filled) == 0
+    tab.click("[data-legend='4']")
+    tab.wait_for_function(f"{filled} === 4")
+    tab.click("[data-legend='4']")
+    tab.wait_for_function(f"{filled} === 0")
+
+
+def test_without_webgl_a_sentence_stands_for_the_sphere(flat_browser, opened, html) -> None:
+    tab = opened(390, path=html, browser=flat_browser)
+    tab.locator(".plot[data-figure^=sphere]").first.scroll_into_view_if_needed()
+    told = tab.locator(".plot[data-figure^=sphere] .missing").first
+    told.wait_for()
+    assert "This browser has no WebGL, so this sphere is not drawn" in told.text_content()
+    assert told.locator("a").get_attribute("href") == "#angles-pairs"
+    tab.locator("#angles-pairs").scroll_into_view_if_needed()
+    tab.wait_for_selector("#angles-pairs .main-svg")
+    tab.click("[data-legend='0']")
+    tab.click("#theme")
+    assert told.is_visible()

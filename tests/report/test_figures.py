@@ -7,11 +7,11 @@ import pytest
 from opensphere.report.curves import curve_figures
 from opensphere.report.differences import verdicts
 from opensphere.report.figure import slug
-from opensphere.report.hardest import LIMIT, hardest
+from opensphere.report.hardest import PICTURED, hardest
 from opensphere.report.page import build
 from opensphere.report.results import read_results
 from opensphere.report.sphere import nearest_angles, project, sphere_figures
-from opensphere.report.training import thin, training_figures, validation_figures
+from opensphere.report.training import spread_figures, thin, training_figures, validation_figures
 from tests.report.material import write_comparison, write_evidence, write_run, write_table
 
 KEPT = string.ascii_lowercase + string.digits + "-"
@@ -29,6 +29,20 @@ def test_training_has_a_figure_for_each_number_and_a_curve_for_each_run(tmp_path
     assert [trace["line"]["color"] for trace in loss] == ["#0072B2", "#D55E00"]
     (validation,) = validation_figures(runs)
     assert validation.title == "ACC on validation" and validation.data[0]["y"] == [91.5]
+
+
+def test_the_spread_of_classes_is_drawn_over_updates(tmp_path) -> None:
+    folders = [write_run(tmp_path / name, head) for name, head in (("a", "ArcFace"), ("b", "CosFace"))]
+    with open(folders[1] / "metrics.jsonl", "a") as file:
+        for step in (20, 40):
+            file.write(json.dumps({"kind": "sphere", "iter": step, "energy": 0.5, "nearest": 60.0 + step}) + "\n")
+    runs = read_results(folders).runs
+    assert all(run.problems == [] for run in runs)
+    energy, nearest = spread_figures(runs)
+    (trace,) = nearest.data
+    assert trace["x"] == [20, 40] and trace["y"] == [80, 100] and trace["meta"] == {"run": 1}
+    assert [figure.name for figure in (energy, nearest)] == ["spread-energy", "spread-nearest"]
+    assert spread_figures(runs[:1]) == []
 
 
 @pytest.mark.parametrize("names", [("一", "二"), ("é", "è"), ("*", "?"), ("Übung", "bung")])
@@ -51,7 +65,7 @@ def test_verdicts_follow_the_direction_of_the_metric(tmp_path) -> None:
     accuracy, error = verdicts(read_results(folders).comparisons[0])
     for one in (accuracy, error):  # the first has more accuracy and less error
         assert one.names == ["ArcFace", "CosFace"]
-        assert [[kind for kind, _ in row] for row in one.cells] == [["self", "better"], ["worse", "self"]]
+        assert [[kind for kind, _, _ in row] for row in one.cells] == [["self", "better"], ["worse", "self"]]
     (trace,) = accuracy.forest.data
     assert trace["x"] == [2.0] and trace["error_x"]["array"] == [1.0] and trace["name"] == "more than chance"
     assert "to the right the first is better" in accuracy.forest.caption
@@ -62,7 +76,18 @@ def test_a_difference_that_may_be_chance_has_no_winner(tmp_path) -> None:
     folders = [write_run(tmp_path / name, head) for name, head in (("a", "ArcFace"), ("b", "CosFace"))]
     write_comparison(*folders, 2.0, 0.06)
     accuracy, _ = verdicts(read_results(folders).comparisons[0])
-    assert accuracy.cells[0][1] == ("same", "not told apart")
+    assert accuracy.cells[0][1] == ("same", "not told apart", "ArcFace less CosFace: +2.00 [+1.00, +3.00], p 0.06")
+
+
+def test_the_map_of_verdicts_is_a_figure_for_files(tmp_path) -> None:
+    folders = [write_run(tmp_path / name, head) for name, head in (("a", "ArcFace"), ("b", "CosFace"))]
+    write_table(folders[0], 95.0)
+    write_comparison(*folders, 2.0, 0.01)
+    parts = build(read_results(folders))
+    (printed, _) = [figure for figure in parts.drawings if figure.name.startswith("verdicts")]
+    assert printed not in parts.figures and printed.layout["xaxis"]["ticktext"] == ["ArcFace", "CosFace"]
+    assert printed.data[0]["text"] == [["", "better"], ["worse", ""]]
+    assert [trace["name"] for trace in printed.data[1:]] == ["better", "worse"]
 
 
 def test_curves_are_the_rates_of_the_evidence(tmp_path) -> None:
@@ -105,6 +130,21 @@ def test_hardest_pairs_are_marked_by_the_best_threshold(tmp_path) -> None:
     assert hardest({key: value for key, value in arrays.items() if "hard" not in key}) is None
 
 
+def test_look_alikes_are_shown_beside_the_hardest_pairs(tmp_path) -> None:
+    arrays = write_evidence(write_run(tmp_path / "run"))
+    assert hardest(arrays).alike == []
+    arrays |= {
+        "alike": arrays["hard_impostor"][:2],
+        "alike_scores": np.array([0.9, -0.9]),
+        "alike_person": np.array([[0, 1], [0, 2]]),
+        "alike_images": np.array(50),
+    }
+    found = hardest(arrays)
+    assert [(pair.score, pair.wrong) for pair in found.alike] == [(0.9, True), (-0.9, False)] and found.compared == 50
+    assert found.alike[0].pictures[0].startswith("data:image/jpeg")
+    assert hardest(arrays, side=0).alike[0].pictures == ("", "")
+
+
 def test_pictures_of_a_page_are_bounded(tmp_path) -> None:
     folders = [write_run(tmp_path / str(number), "ArcFace") for number in range(30)]
     for number, folder in enumerate(folders):
@@ -112,7 +152,7 @@ def test_pictures_of_a_page_are_bounded(tmp_path) -> None:
         write_evidence(folder, seed=number)
     (test,) = build(read_results(folders)).tests
     shown = sum(len(found.accepts) + len(found.rejects) for _, found in test.hardest)
-    assert len(test.hardest) == 30 and shown <= max(LIMIT, 4 * 30)
+    assert len(test.hardest) == 30 and shown <= max(PICTURED, 4 * 30)
 
 
 def test_projection_keeps_three_numbers_and_what_lies_on_a_plane() -> None:

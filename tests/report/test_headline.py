@@ -45,6 +45,13 @@ def test_without_a_comparison_nothing_is_claimed(tmp_path) -> None:
     assert "was not tested: run `opensphere test` on all runs at once" in said(two(tmp_path))
 
 
+def test_single_runs_know_nothing_of_other_seeds(tmp_path) -> None:
+    folders = two(tmp_path)
+    assert "Each of these is one training, from one seed: nothing is known of other training seeds" in said(folders)
+    text = said(folders[:1])
+    assert "This is one training, from one seed" in text and "another order" not in text
+
+
 def test_of_errors_the_lowest_is_best(tmp_path) -> None:
     folders = two(tmp_path)
     for folder in folders:

@@ -6,7 +6,8 @@ import pytest
 
 from opensphere.report import page
 from opensphere.report.results import read_results
-from tests.report.material import write_comparison, write_evidence, write_run, write_table
+from opensphere.report.thrift import THRIFTS
+from tests.report.material import change_study, write_comparison, write_evidence, write_run, write_study, write_table
 
 EVIL = "<script>alert(1)</script>"
 _VOID = {"meta", "link", "img", "input", "line", "br", "hr"}
@@ -145,6 +146,85 @@ def test_a_summary_alone_is_a_page(tmp_path) -> None:
     (tmp_path / "result.json").write_text(json.dumps({"rows": rows}))
     _, tree = read([tmp_path])
     assert "raw pixels" in tree.text and "± 0.20" in tree.text
+
+
+def check_places(html: str, tree: Tree) -> None:
+    """Places, figures and links of a page fit one another."""
+    assert len(tree.ids) == len(set(tree.ids))
+    links = {str(found["href"])[1:] for tag, found in tree.tags if tag == "a" and str(found["href"]).startswith("#")}
+    assert links <= set(tree.ids)
+    figures = [figure["name"] for figure in json.loads(tree.scripts[0])["figures"]]
+    assert sorted(figures) == sorted(found["data-figure"] for _, found in tree.tags if "data-figure" in found)
+
+
+def test_a_page_of_a_study_is_sound(tmp_path) -> None:
+    write_study(tmp_path, values=(0, 0.2), evidence_of=True)
+    html, tree = read([tmp_path])
+    check_places(html, tree)
+    for word in ("Losses", "A margin helps.", "Fewer people.", "What the grids chose", "a machine", "base: base.yml"):
+        assert word in tree.text
+    assert "Trainings without a result" not in tree.text and "What was trained" not in tree.text
+    assert [entry["label"] for entry in json.loads(tree.scripts[0])["runs"]] == ["CocoLoss", "CosFace", "ArcFace"]
+    links = [str(found["href"]) for tag, found in tree.tags if tag == "a"]
+    assert [link for link in links if not link.startswith("#")] == ["https://example.org/paper"]
+
+
+def test_a_study_beside_runs_has_colours_of_its_own(tmp_path) -> None:
+    write_study(tmp_path / "one")
+    write_study(tmp_path / "two")
+    write_run(tmp_path / "run")
+    html, tree = read([tmp_path])
+    check_places(html, tree)
+    labels = [entry["label"] for entry in json.loads(tree.scripts[0])["runs"]]
+    assert (
+        labels[0] == "ArcFace" and labels[1:4] == ["one: CocoLoss", "one: CosFace", "one: ArcFace"] and len(labels) == 7
+    )
+    figures = {one["name"]: one for one in json.loads(tree.scripts[0])["figures"]}
+    assert {trace["meta"]["run"] for trace in figures["seeds-two-unseen-acc10-0"]["data"]} == {4, 5, 6}
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"arms": ["a"], "settings": [{}]}'])
+def test_a_damaged_study_is_a_page(tmp_path, content: str) -> None:
+    (tmp_path / "study.json").write_text(content)
+    html, tree = read([tmp_path])
+    check_places(html, tree)
+    assert "study.json" in tree.text and (content == "{" or "study.json has no list of `seeds`" in tree.text)
+
+
+def test_names_of_a_study_are_text(tmp_path) -> None:
+    write_study(tmp_path, arms=(EVIL, "</script><b>", "c"), values=(EVIL, "x"))
+
+    def spoil(content) -> None:
+        content.update(title=EVIL, claim=EVIL, cut=EVIL, paper="javascript:alert(1)", machine=EVIL)
+        content["runs"][0].update(status=EVIL, why=EVIL)
+        content["chosen"][0].update(values={EVIL: EVIL})
+        content["differences"][0].update(why=EVIL, verdict=EVIL)
+
+    change_study(tmp_path, spoil)
+    html, tree = read([tmp_path])
+    assert len(tree.scripts) == 3 and EVIL not in html and EVIL in tree.text
+    assert not [found for tag, found in tree.tags if tag == "a" and not str(found["href"]).startswith("#")]
+    for figure in json.loads(tree.scripts[0])["figures"]:
+        drawn = json.dumps([figure["data"], figure["layout"]])
+        assert "<script" not in drawn and "<b>" not in drawn, figure["name"]
+
+
+def test_a_page_grows_smaller_until_it_fits(tmp_path) -> None:
+    results = read_results(full(tmp_path))
+    for run in results.runs:  # pictures as large as those that tests keep
+        run.evidence["pairs"]["pixels"] = run.evidence["pairs"]["pixels"].repeat(3, axis=1).repeat(3, axis=2)
+    sizes = [len(page.render(results, page.build(results, one), 0, one).encode()) for one in THRIFTS]
+    for step in (1, 3):
+        html, _ = page.fit(results, limit=sizes[step])
+        assert len(html.encode()) == sizes[step] and (THRIFTS[step].said or "A head sorts.") in html
+    assert "To stay below" not in page.fit(results, limit=sizes[0])[0]
+    limit = sizes[-1] - 10_000
+    html, _ = page.fit(results, limit=limit)
+    assert len(html.encode()) <= limit
+    tree = Tree()
+    tree.feed(html)
+    check_places(html, tree)
+    assert "Left out to keep this page small" in tree.text and "ArcFace is best" in tree.text
 
 
 def test_a_watched_page_loads_itself_anew(tmp_path) -> None:
