@@ -17,7 +17,7 @@ from rich.console import Console
 from opensphere import config as cfg
 from opensphere import protocol, storage
 from opensphere.command.report import offer_page
-from opensphere.command.running import Choice, Interrupted, Runner, choose
+from opensphere.command.running import Choice, Interrupted, Runner, choose, is_first_rank
 from opensphere.command.screen import json_text, make_console, print_table, table_text
 from opensphere.command.test import check_resampling
 from opensphere.command.train import INTERRUPTED
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     check_resampling(arguments)
     began = time.perf_counter()
-    console = make_console(quiet=int(os.environ.get("RANK", 0)) > 0)
+    console = make_console(quiet=not is_first_rank())
     path = Path(arguments.file)
     plan = read_plan(path, arguments.overrides)
     part, parts = read_shard(arguments.shard)
@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     plan, runner = prepare(plan, folder, arguments, console)
     if arguments.dry_run:
         return list_runs(runner, console)
-    storage.write_text(folder / "study.yml", given(path, arguments.overrides))
+    if is_first_rank():
+        storage.write_text(folder / "study.yml", given(path, arguments.overrides))
     jobs = arguments.jobs or (1 if "RANK" in os.environ else max(1, torch.cuda.device_count()))
     if jobs > 1:
         status = run_jobs(jobs)
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     except Interrupted:
         console.print(f"stopped and saved; the same command goes on: {folder}", markup=False, soft_wrap=True)
         return INTERRUPTED
-    if arguments.no_tables:
+    if arguments.no_tables or not is_first_rank():
         return 0
     return conclude(runner, cells, choices, console, time.perf_counter() - began)
 

@@ -88,7 +88,7 @@ class Runner:
                 if before.status in (FINISHED, DIVERGED) and not (self.retry and before.status == DIVERGED):
                     continue  # made meanwhile
                 result = self._run(cell, before)
-                if _first_rank():
+                if is_first_rank():
                     write_outcome(self.folder / result.folder, result, self.asked)
             left = (time.perf_counter() - began) / (number + 1) * (len(cells) - number - 1)
             self.said(
@@ -101,7 +101,7 @@ class Runner:
             if before.status != "trained":
                 seconds, rate, most = self.train(cell, place)
                 before = replace(before, seconds=seconds, images_per_second=rate, memory_mb=most)
-            found = self._test(cell, place) if _first_rank() else {}
+            found = self._test(cell, place) if is_first_rank() else {}
             return replace(before, status=FINISHED, why="", estimates=found, energy=last_energy(place))
         except (KeyboardInterrupt, Interrupted):
             raise
@@ -126,7 +126,7 @@ class Runner:
         sets = None
         if not spawns(parallel):
             sets = build_sets(resolved, self.plan.origin, self.shelf.build)
-            load_images([sets.train, *(dataset for dataset, _ in sets.val)], make_console(quiet=not _first_rank()))
+            load_images([sets.train, *(dataset for dataset, _ in sets.val)], make_console(quiet=not is_first_rank()))
         resumed = place if (place / checkpoint.NAME).is_file() else None
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         memory.forget_peak(device)
@@ -221,7 +221,7 @@ def _score(runner: Runner, trial: Cell, metric: str) -> None:
             why = "" if math.isfinite(score) else f"the validation set has no {metric}: name another with tune.metric"
         except Diverged as error:
             why = str(error)
-        if _first_rank():
+        if is_first_rank():
             kept = {"score": score if math.isfinite(score) else None, "why": why}
             storage.write_text(path, json.dumps(kept, indent=2) + "\n")
         runner.said(f"grid: {trial.name}: {why or f'{metric} {score:.2f}'}")
@@ -249,5 +249,6 @@ def _claimed(place: Path) -> Iterator[bool]:
         lock.release()
 
 
-def _first_rank() -> bool:
+def is_first_rank() -> bool:
+    """Whether this process writes for all that a launcher started."""
     return int(os.environ.get("RANK", 0)) == 0

@@ -121,6 +121,20 @@ def test_shards_and_jobs_make_what_one_process_makes(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
+def test_under_torchrun_each_run_has_several_processes(tmp_path: Path) -> None:
+    heads = [PLAIN, {"net": {"type": "CosFace", "s": 16.0}, "grid": {"m": [0.1, 0.3]}}]
+    path = write_study(tmp_path, heads=heads, seeds=1)
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "opensphere"]
+    words = ["compare", str(path), "--proj_dir", str(tmp_path / "p"), "--resamples", "50"]
+    made = subprocess.run([sys.executable, *launcher, *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert made.returncode == 0, made.stderr
+    study = json.loads((tmp_path / "p/study/study.json").read_text())
+    assert [run["status"] for run in study["runs"]] == ["finished"] * 2
+    for run in study["runs"]:
+        assert json.loads((tmp_path / "p/study" / run["folder"] / "versions.json").read_text())[0]["world_size"] == 2
+
+
+@pytest.mark.slow
 def test_one_run_that_fails_does_not_take_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
