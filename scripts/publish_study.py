@@ -66,15 +66,17 @@ def json_text(study: dict[str, Any]) -> str:
 
 
 def block(study: dict[str, Any]) -> str:
-    """The tables of a study, and what made them."""
+    """The claim, the tables of a study, and what made them."""
     made = [run for run in study["runs"] if run["status"] in ("finished", "diverged")]
     revisions = ", ".join(dict.fromkeys(str(entry.get("git"))[:12] for entry in study["versions"]))
     torches = ", ".join(dict.fromkeys(str(entry.get("torch")) for entry in study["versions"]))
     time = timedelta(seconds=round(study["seconds"]))
-    about = f"{len(made)} runs in {time} h on {study['machine']}, torch {torches}, revision {revisions}; "
-    name = study["study"]
-    link = f"[{name}.json](results/{name}.json)"
-    return f"{writing.markdown_tables(study)}\n{about}all numbers: {link}.\n"
+    paper = f" (<{study['paper']}>)" if study["paper"] else ""
+    about = f"{len(made)} runs over {len(study['seeds'])} seeds in {time} h on {study['machine']}, torch {torches}"
+    about += f", revision {revisions}; all numbers: [{study['study']}.json](results/{study['study']}.json)"
+    tables = writing.markdown_tables(study)
+    notes = writing.markdown_list(writing.particulars(study)) + f"- {about}\n"
+    return f"*{study['claim']}*{paper}\n\nMade smaller here: {study['cut']}\n\n{tables}\n{notes}"
 
 
 def replaced(page: str, study: str, text: str, where: str) -> str:

@@ -19,6 +19,7 @@ _MARKS = {BETTER: "+", WORSE: "−", SAME: "=", UNKNOWN: "?"}
 _ITSELF = "·"
 _OPPOSITE = {BETTER: WORSE, WORSE: BETTER}
 _NAME = ""  # the head above the names of arms
+COSTS = "costs of a run"  # a table's title
 _COSTS = {  # their heads, and the digits behind the point
     "seconds": ("training, s", 1),
     "images/s": ("images/s", 0),
@@ -75,7 +76,7 @@ def result_tables(study: Study, columns: Mapping[str, Sequence[str]] | None = No
         if len(tables) == 1:
             rows = [row | cost for row, cost in zip(tables[0].rows, costs, strict=True)]
             return [tables[0]._replace(rows=rows)]
-    return [*tables, Table("costs of a run", costs)]
+    return [*tables, Table(COSTS, costs)]
 
 
 def difference_table(study: Study, family: str, name: str, column: str) -> Table:
@@ -121,13 +122,20 @@ def verdict_tables(study: Study) -> list[Table]:
 def notes(study: Study) -> list[str]:
     """What stands below the tables: how to read them, what is missing, how parameters were chosen."""
     lines = [f"made smaller here: {study['cut']}"] if study.get("cut") else []
-    lines += [_interval_note(study), *_verdict_notes(study)]
+    return [*lines, *_how_to_read(study), *particulars(study)]
+
+
+def particulars(study: Study) -> list[str]:
+    """What is not known and why, which runs are no part of the means, what the grids chose."""
+    return [*_reasons(study), *_unfinished(study), *_chosen(study)]
+
+
+def _how_to_read(study: Study) -> list[str]:
+    lines = [_interval_note(study), *_verdict_notes(study)]
     methods = dict.fromkeys(row["method"] for row in [*study["means"], *study["differences"]] if row["method"])
     lines += [f"interval and p: {method}" for method in methods]
     lower = [column for column in _columns(study) if lower_is_better(column)]
-    lines += [f"lower is better: {', '.join(lower)}"] if lower else []
-    lines += _reasons(study)
-    return [*lines, *_unfinished(study), *_chosen(study)]
+    return [*lines, f"lower is better: {', '.join(lower)}"] if lower else lines
 
 
 def csv_text(study: Study) -> str:
@@ -153,16 +161,22 @@ def markdown_text(study: Study) -> str:
     lines = [f"## {_markdown(study['title'])}", ""]
     lines += [f"{_markdown(study['claim'])}", ""] if study.get("claim") else []
     lines += [f"<{study['paper']}>", ""] if study.get("paper") else []
-    return "\n".join([*lines, markdown_tables(study)])
+    return "\n".join([*lines, markdown_tables(study), markdown_list(notes(study))])
 
 
 def markdown_tables(study: Study) -> str:
-    """The results and the differences against the baseline, and the notes below them."""
+    """The results and the differences against the baseline, without costs that have a table of their own."""
     lines = []
     for title, rows in _results_and_differences(study):
-        lines += [f"**{_markdown(title)}**", ""]
-        lines += [_pipes(rows[0]), _pipes(["---"] * len(rows[0])), *(_pipes(row.values()) for row in rows), ""]
-    return "\n".join([*lines, *(f"- {_markdown(note)}" for note in notes(study))]) + "\n"
+        if title != COSTS:
+            lines += [f"**{_markdown(title)}**", ""]
+            lines += [_pipes(rows[0]), _pipes(["---"] * len(rows[0])), *(_pipes(row.values()) for row in rows), ""]
+    return "\n".join(lines)
+
+
+def markdown_list(lines: Iterable[str]) -> str:
+    """Lines of text as a list."""
+    return "".join(f"- {_markdown(line)}\n" for line in lines)
 
 
 def _pipes(cells: Iterable[str]) -> str:
@@ -333,10 +347,9 @@ def _unfinished(study: Study) -> list[str]:
 
 
 def _chosen(study: Study) -> list[str]:
-    lines = []
+    """One line: what each grid chose, of how many points."""
+    chosen = []
     for row in study.get("chosen") or []:
-        values = ", ".join(f"{key}={value}" for key, value in row["values"].items())
-        lines.append(
-            f"{row['arm']}: {values}, chosen from {len(row['tried'])} tried on validation people, not on the test"
-        )
-    return lines
+        values = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in row["values"].items())
+        chosen.append(f"{row['arm']} {values} (of {len(row['tried'])})")
+    return [f"chosen on validation people, not on the test: {'; '.join(chosen)}"] if chosen else []

@@ -148,7 +148,7 @@ def test_notes_count_the_tests_and_name_reasons_and_choices() -> None:
     assert found[0] == "made smaller here: 40 people"
     assert any("ACC10 4 to A, 6 of pairs" in note for note in found)
     assert "lower is better: EER" in found and "TPR@FPR=1e-9: too few pairs" in found
-    assert "B: m=0.1, chosen from 2 tried on validation people, not on the test" in found
+    assert "chosen on validation people, not on the test: B m 0.1 (of 2)" in found
 
 
 def test_csv_holds_every_mean_and_difference_and_reads_back() -> None:
