@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from opensphere.engine.parallel import World, launch, pick_precision, threads_per_process
+from opensphere.engine.parallel import World, launch, pick_precision, spawns, threads_per_process
 from opensphere.engine.settings import Parallel
 from opensphere.error import UserError
 
@@ -52,3 +52,10 @@ def test_auto_measures() -> None:
 
 def test_processes_share_the_cores() -> None:
     assert threads_per_process(World(0, 1000, torch.device("cpu"))) == 1
+
+
+def test_who_starts_processes_of_his_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert spawns(Parallel(processes=2)) and not spawns(Parallel(processes=1)) and not spawns(Parallel())
+    monkeypatch.setenv("RANK", "0")
+    assert not spawns(Parallel(processes=2))
