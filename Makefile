@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check test-slow bench-head bench-data bench-eval clean
+.PHONY: help demo test check test-slow browser bench-head bench-data bench-eval clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' Makefile
@@ -31,6 +31,10 @@ bench-data: .venv/.dev  ## images a second from files, .rec and shards, and ten 
 
 bench-eval: .venv/.dev  ## templates of IJB-C's size, and search in a million, beside the usual way: ten minutes, 6 GB
 	$(BIN)/python benchmarks/eval.py
+
+browser:  ## Chromium for the tests of pages, where Debian's packages can be installed
+	@command -v chromium google-chrome chrome >/dev/null || \
+	{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
 
 clean:  ## remove what these commands made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
