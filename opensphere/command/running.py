@@ -67,10 +67,11 @@ class Runner:
         blank = Result(cell.arm, cell.setting, cell.seed, f"runs/{cell.name}", MISSING)
         return read_outcome(self.folder / blank.folder, blank, self.asked)
 
-    def to_do(self, cells: Sequence[Cell]) -> list[Cell]:
-        """Those whose result is not there yet; among them failed ones, which may have failed for want of something."""
+    def to_do(self, cells: Sequence[Cell]) -> list[tuple[Cell, str]]:
+        """Those whose result is not there yet, and what they are now; one that failed may have failed for want of
+        something, and is tried again."""
         again = (MISSING, "trained", FAILED, *((DIVERGED,) if self.retry else ()))
-        return [cell for cell in cells if self.known(cell).status in again]
+        return [(cell, status) for cell in cells if (status := self.known(cell).status) in again]
 
     def make(self, cells: Sequence[Cell]) -> None:
         """Make those runs that are not there; those that another process is at are left to it.
@@ -78,26 +79,27 @@ class Runner:
         Raises:
             Interrupted: somebody asked to stop.
         """
-        cells = self.to_do(cells)
+        wanted = self.to_do(cells)
         began = time.perf_counter()
-        for number, cell in enumerate(cells):
+        for number, (cell, status) in enumerate(wanted):
             with _claimed(self.folder / "runs" / cell.name) as mine:
                 if not mine:
                     continue
                 before = self.known(cell)
-                if before.status in (FINISHED, DIVERGED) and not (self.retry and before.status == DIVERGED):
-                    continue  # made meanwhile
+                if before.status != status:
+                    continue  # another process was at it meanwhile
                 result = self._run(cell, before)
                 if is_first_rank():
                     write_outcome(self.folder / result.folder, result, self.asked)
-            left = (time.perf_counter() - began) / (number + 1) * (len(cells) - number - 1)
-            self.said(
-                f"[{number + 1}/{len(cells)}] {cell.name}: {self._spell(result)}; {timedelta(seconds=round(left))} left"
-            )
+            left = (time.perf_counter() - began) / (number + 1) * (len(wanted) - number - 1)
+            place, rest = f"[{number + 1}/{len(wanted)}]", timedelta(seconds=round(left))
+            self.said(f"{place} {cell.name}: {self._spell(result)}; {rest} left")
 
     def _run(self, cell: Cell, before: Result) -> Result:
         place = self.folder / before.folder
         try:
+            if before.status == DIVERGED:  # its last checkpoint would lead there again
+                (place / checkpoint.NAME).unlink(missing_ok=True)
             if before.status != "trained":
                 seconds, rate, most = self.train(cell, place)
                 before = replace(before, seconds=seconds, images_per_second=rate, memory_mb=most)

@@ -160,6 +160,9 @@ def test_one_run_that_fails_does_not_take_the_others(
     assert compare(path, "p")[0] == 0  # what failed is tried again; what diverged would only diverge again
     runs = json.loads((folder / "study.json").read_text())["runs"]
     assert [run["status"] for run in runs] == ["finished", "diverged", "finished"]
+    stamp = os.path.getmtime(folder / runs[1]["folder"] / "outcome.json")
+    assert compare(path, "p", "--retry")[0] == 0
+    assert os.path.getmtime(folder / runs[1]["folder"] / "outcome.json") > stamp
 
 
 @pytest.mark.long
