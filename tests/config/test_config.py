@@ -137,7 +137,7 @@ def test_a_wrong_key_is_named(path: Path, override: str, message: str) -> None:
     "override", ["model.head.net.m", "=3", "data.val.7.dataset.name=a", "project.seed.x=1", "a=[1"]
 )
 def test_a_wrong_override_is_named(path: Path, override: str) -> None:
-    with pytest.raises(UserError, match=override.partition("=")[0]):
+    with pytest.raises(UserError, match=override.partition("=")[0] or override):
         cfg.load(path, [override])
 
 
