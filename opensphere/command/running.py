@@ -195,9 +195,11 @@ def _choose(runner: Runner, arm: Arm) -> Choice:
             time.sleep(_POLL)
     tried: Rows = []
     for point, trial in trials:
-        score = json.loads(_score_path(runner, trial).read_text(encoding="utf-8"))
-        value = math.nan if score["score"] is None else score["score"]
-        tried.append({"values": dict(point), "score": value, "why": score["why"]})
+        why = json.loads(_score_path(runner, trial).read_text(encoding="utf-8"))["why"]
+        score = math.nan if why else last_validation(_score_path(runner, trial).parent, metric)
+        if math.isnan(score):
+            why = why or f"the validation set has no {metric}; name another with tune.metric"
+        tried.append({"values": dict(point), "score": score, "why": why})
     known = [number for number, row in enumerate(tried) if not math.isnan(row["score"])]
     if not known:
         raise UserError(f"{arm.name}: no point of its grid has a {metric}: {tried[0]['why']}")
@@ -220,12 +222,10 @@ def _score(runner: Runner, trial: Cell, metric: str) -> None:
         try:
             runner.train(trial, path.parent)
             score = last_validation(path.parent, metric)
-            why = "" if math.isfinite(score) else f"the validation set has no {metric}: name another with tune.metric"
         except Diverged as error:
             why = str(error)
-        if is_first_rank():
-            kept = {"score": score if math.isfinite(score) else None, "why": why}
-            storage.write_text(path, json.dumps(kept, indent=2) + "\n")
+        if is_first_rank():  # not the score itself: another metric may be asked for later
+            storage.write_text(path, json.dumps({"why": why}, indent=2) + "\n")
         runner.said(f"grid: {trial.name}: {why or f'{metric} {score:.2f}'}")
 
 

@@ -29,7 +29,7 @@ def write_outcome(place: Path, result: Result, asked: str) -> None:
         asked: a digest of what it was tested on.
     """
     if result.status == "finished":
-        _write_estimates(place / _ESTIMATES, result.estimates)
+        _write_estimates(place / _ESTIMATES, result.estimates, asked)
     state: dict[str, Any] = {"status": result.status, "why": result.why, "tested": asked}
     for key in _COSTS:
         value = float(getattr(result, key))
@@ -60,15 +60,15 @@ def read_outcome(place: Path, blank: Result, asked: str) -> Result:
     try:
         if state.get("tested") != asked:
             raise ValueError("tested on something else")
-        return replace(known, estimates=_read_estimates(place / _ESTIMATES))
+        return replace(known, estimates=_read_estimates(place / _ESTIMATES, asked))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return replace(known, status="trained")
 
 
-def _write_estimates(path: Path, found: Found) -> None:
+def _write_estimates(path: Path, found: Found, asked: str) -> None:
     rows = [(name, column, one) for name, columns in found.items() for column, one in columns.items()]
     index = [[name, column, repr(float(one.value)), one.why] for name, column, one in rows]
-    arrays: dict[str, np.ndarray] = {"index": np.array(json.dumps(index))}
+    arrays: dict[str, np.ndarray] = {"index": np.array(json.dumps(index)), "tested": np.array(asked)}
     for number, (_, _, one) in enumerate(rows):
         for part in ("replicates", "folds"):
             values = getattr(one, part)
@@ -78,9 +78,11 @@ def _write_estimates(path: Path, found: Found) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def _read_estimates(path: Path) -> dict[str, dict[str, Estimate]]:
+def _read_estimates(path: Path, asked: str) -> dict[str, dict[str, Estimate]]:
     found: dict[str, dict[str, Estimate]] = {}
     with np.load(path, allow_pickle=False) as arrays:
+        if str(arrays["tested"]) != asked:  # written, and then killed before the other file was
+            raise ValueError("tested on something else")
         for number, (name, column, value, why) in enumerate(json.loads(str(arrays["index"]))):
             parts = [arrays.get(f"{part}{number}") for part in ("replicates", "folds")]
             found.setdefault(name, {})[column] = Estimate(float(value), why, *parts)

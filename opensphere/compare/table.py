@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -84,8 +84,8 @@ def tabulate(
     return {
         "sets": sets,
         "runs": [_run_row(run) for run in runs.values()],
-        "means": list(_means(arms, len(settings), sets, values)),
-        "differences": _differences(arms, len(settings), baseline, sets, values),
+        "means": list(_means(arms, len(settings), sets, values, len(seeds))),
+        "differences": _differences(arms, len(settings), baseline, sets, values, len(seeds)),
         "costs": [_cost_row(arm, setting, runs, seeds) for setting in range(len(settings)) for arm in arms],
     }
 
@@ -204,11 +204,13 @@ def _places(settings: int, sets: Mapping[str, Sequence[str]]) -> Iterator[_Place
                 yield _Place(setting, name, column)
 
 
-def _means(arms: Sequence[str], settings: int, sets: Mapping[str, Sequence[str]], values: _Values) -> Iterator[Row]:
+def _means(
+    arms: Sequence[str], settings: int, sets: Mapping[str, Sequence[str]], values: _Values, asked: int
+) -> Iterator[Row]:
     for place in _places(settings, sets):
         for arm in arms:
             found = list(values.of(arm, place).values())
-            spread = _spread(over_seeds, [found], f"{place.set}: the runs of {arm}")
+            spread = _several(_spread(over_seeds, [found], f"{place.set}: the runs of {arm}"), asked)
             yield {
                 "arm": arm,
                 **place._asdict(),
@@ -217,7 +219,7 @@ def _means(arms: Sequence[str], settings: int, sets: Mapping[str, Sequence[str]]
 
 
 def _differences(
-    arms: Sequence[str], settings: int, baseline: str, sets: Mapping[str, Sequence[str]], values: _Values
+    arms: Sequence[str], settings: int, baseline: str, sets: Mapping[str, Sequence[str]], values: _Values, asked: int
 ) -> list[Row]:
     """First the family "baseline", then the family "pairs"."""
     ordered = [baseline, *(arm for arm in arms if arm != baseline)]
@@ -227,12 +229,19 @@ def _differences(
             one, other = values.of(first, place), values.of(second, place)
             shared = [seed for seed in one if seed in other]
             both = [[found[seed] for seed in shared] for found in (one, other)]
-            spread = _spread(paired, both, f"{place.set}: {first} and {second}")
+            spread = _several(_spread(paired, both, f"{place.set}: {first} and {second}"), asked)
             heads = {"first": first, "second": second, **place._asdict()}
             said = _said("difference", spread, "no seed was measured there for both")
             pairs.append({"family": "pairs", **heads, **said, "p": float(spread.p) if spread else NAN})
     against = [{**row, "family": "baseline"} for row in pairs if row["second"] == baseline]
     return [*_judged(against), *_judged(pairs)]
+
+
+def _several(spread: Spread | None, asked: int) -> Spread | None:
+    """Without interval and p where one seed is left of several: those would be of the people alone."""
+    if spread is None or asked == 1 or spread.seeds > 1:
+        return spread
+    return replace(spread, low=NAN, high=NAN, p=NAN, why=f"one seed of {asked} is left, which says nothing of others")
 
 
 def _judged(family: list[Row]) -> list[Row]:

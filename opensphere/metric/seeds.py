@@ -18,7 +18,7 @@ Each part is widened by its own quantile. The mean is uncertain by
 
     sqrt(t^2 * (part of the seeds) + t'^2 * (part of the people)),
 
-t and t' being Student's with S - 1 and with R - 1 (or K - 1) degrees of freedom (Banerjee 1961). This covers the truth
+t and t' being Student's with S - 1 and with R - 1 (or K - 1) degrees of freedom (Banerjee 1960). This covers the truth
 at least as often as it says, at any confidence, where errors are normal and the two parts are estimated independently:
 the chance of it is a concave function of the two estimates. It is exact where one part is alone. Degrees of freedom of
 the sum (Satterthwaite 1946) make shorter intervals, but they fail at the small p that Holm's correction asks for.
