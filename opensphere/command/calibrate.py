@@ -95,7 +95,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--fmr {wrong[0]:g}: a false match rate is a share above 0 and below 1, such as 1e-3")
     if len(set(arguments.fmr)) < len(arguments.fmr):
         raise UserError("--fmr: give each false match rate once")
-    check_resampling(arguments)
+    check_resampling(arguments.resamples, arguments.seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from rich.console import Console
 from opensphere import config as cfg
 from opensphere import protocol, storage
 from opensphere.command.report import offer_page
-from opensphere.command.running import Choice, Interrupted, Runner, choose, is_first_rank
+from opensphere.command.running import Choice, Interrupted, Runner, choose
 from opensphere.command.screen import json_text, make_console, print_table, table_text
 from opensphere.command.test import check_resampling
 from opensphere.command.train import INTERRUPTED
@@ -25,6 +25,8 @@ from opensphere.compare import writing
 from opensphere.compare.latex import latex_text
 from opensphere.compare.plan import Cell, Plan, read_plan
 from opensphere.compare.table import DIVERGED, FINISHED, Result, tabulate
+from opensphere.engine.folder import given_text
+from opensphere.engine.parallel import is_first_rank, launched
 from opensphere.error import UserError
 
 _NAMES = ("name", "metrics", "in_memory", "test_mode")  # of a set: what does not change its images
@@ -47,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="for the base config, or data.test.0... for tests"
     )
-    parser.set_defaults(seed=0)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,26 +57,26 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: the study, the data or the machine do not allow it.
     """
-    check_resampling(arguments)
+    check_resampling(arguments.resamples)
     began = time.perf_counter()
     console = make_console(quiet=not is_first_rank())
     path = Path(arguments.file)
     plan = read_plan(path, arguments.overrides)
     part, parts = read_shard(arguments.shard)
     folder = Path(arguments.proj_dir) / plan.name
-    plan, runner = prepare(plan, folder, arguments, console)
+    runner = prepare(plan, folder, arguments, console)
     if arguments.dry_run:
         return list_runs(runner, console)
     if is_first_rank():
-        storage.write_text(folder / "study.yml", given(path, arguments.overrides))
-    jobs = arguments.jobs or (1 if "RANK" in os.environ else max(1, torch.cuda.device_count()))
+        storage.write_text(folder / "study.yml", given_text(path, arguments.overrides))
+    jobs = arguments.jobs or (1 if launched() else max(1, torch.cuda.device_count()))
     if jobs > 1:
         status = run_jobs(jobs)
         if status:
             return status
     try:
         choices = choose(runner)
-        cells = plan.cells({choice.arm: choice.point for choice in choices})
+        cells = runner.plan.cells({choice.arm: choice.point for choice in choices})
         runner.make(cells[part - 1 :: parts])
     except Interrupted:
         console.print(f"stopped and saved; the same command goes on: {folder}", markup=False, soft_wrap=True)
@@ -85,8 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
     return conclude(runner, cells, choices, console, time.perf_counter() - began)
 
 
-def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, console: Console) -> tuple[Plan, Runner]:
-    """Check all that can be checked before the first run: configs, test sets, the column of the verdicts."""
+def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, console: Console) -> Runner:
+    """Check all that can be checked before the first run: configs, test sets, the column of the verdicts.
+
+    Raises:
+        UserError: one of them cannot be used.
+    """
     plan.settle_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     cells = plan.cells({arm.name: arm.points[0] for arm in plan.arms})
     for arm in plan.arms:
@@ -103,7 +108,7 @@ def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, console: Co
     if plan.metric and plan.metric not in known:
         raise UserError(f"{arguments.file}: metric: no test set has {plan.metric}; they have {', '.join(known)}")
     runner.plan = replace(plan, metric=plan.metric or known[0])
-    return runner.plan, runner
+    return runner
 
 
 def refuse_test_people(trial: Cell, plan: Plan) -> None:
@@ -136,12 +141,6 @@ def read_shard(text: str | None) -> tuple[int, int]:
     if not 1 <= part <= parts:
         raise UserError(f"--shard {text}: write 1/4 for the first of four parts, 4/4 for the last")
     return part, parts
-
-
-def given(path: Path, overrides: list[str]) -> str:
-    """The study as it was given, with the overrides."""
-    text = path.read_text(encoding="utf-8-sig").rstrip("\n") + "\n"
-    return text + "".join(f"# override: {override}\n" for override in overrides)
 
 
 def run_jobs(jobs: int) -> int:
@@ -184,14 +183,15 @@ def conclude(runner: Runner, cells: list[Cell], choices: list[Choice], console: 
     """Write the tables and the page of what is there; returns the exit status."""
     plan, folder = runner.plan, runner.folder
     results = [runner.known(cell) for cell in cells]
-    study = describe(plan, choices, results, folder, seconds)
-    names = [setting.name for setting in plan.settings]
-    study |= tabulate([arm.name for arm in plan.arms], names, plan.seeds, plan.baseline, plan.metric, results)
     if not any(result.status in (FINISHED, DIVERGED) for result in results):
         why = next((result.why for result in results if result.why), "no run was made")
         raise UserError(f"{folder}: there is nothing to compare: {why}")
-    storage.write_text(folder / "study.json", json_text(study))
-    show(study, folder, console)
+    study = describe(plan, choices, results, folder, seconds)
+    names = [setting.name for setting in plan.settings]
+    study |= tabulate([arm.name for arm in plan.arms], names, plan.seeds, plan.baseline, plan.metric, results)
+    text = json_text(study)
+    storage.write_text(folder / "study.json", text)
+    show(json.loads(text), folder, console)
     offer_page([folder], console)
     missing = [result for result in results if result.status not in (FINISHED, DIVERGED)]
     for result in missing:
@@ -233,8 +233,7 @@ def read_json(path: Path) -> Any:
 
 
 def show(study: dict[str, Any], folder: Path, console: Console) -> None:
-    """Print the main tables; write all of them as text, CSV, Markdown and LaTeX."""
-    study = json.loads(json_text(study))  # as whoever reads study.json will see it
+    """Print the main tables of study.json; write all of them as text, CSV, Markdown and LaTeX."""
     for title, rows in writing.main_tables(study):
         print_table(console, title, rows)
     notes = writing.notes(study)

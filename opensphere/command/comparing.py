@@ -10,13 +10,11 @@ from rich.console import Console
 from opensphere import storage
 from opensphere.command.screen import json_text, print_table, table_text
 from opensphere.error import UserError
-from opensphere.metric.comparison import compare
+from opensphere.metric.comparison import LEVEL, compare
 from opensphere.metric.estimate import Estimate
 from opensphere.protocol.measurement import Measurement
 
 Results = dict[str, dict[Path, Measurement]]  # by name of the set, then by run folder
-
-LEVEL = 0.05
 
 
 def show_comparisons(results: Results, folder: Path, console: Console, names: Sequence[str] = ()) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from opensphere.command import test, train
 from opensphere.command.screen import Rows, make_console, print_table, table_text
 from opensphere.compare import expectation
 from opensphere.compare.expectation import Expectation, Judgement, Values, judge
-from opensphere.engine.folder import versions
-from opensphere.engine.parallel import World, launch
+from opensphere.engine.folder import given_text, versions
+from opensphere.engine.parallel import World, launch, launched
 from opensphere.error import UserError
 from opensphere.metric.estimate import CONFIDENCE
 from opensphere.report.columns import main_column
@@ -42,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: config, expectation, data or machine do not allow it.
     """
-    if "RANK" in os.environ:
+    if launched():
         raise UserError("reproduce starts its processes by itself: run it without torchrun")
     console = make_console()
     source = Path(arguments.config)
@@ -116,12 +115,9 @@ def _train(source: Path, overrides: list[str], arguments: argparse.Namespace) ->
     own += [f"project.seed={arguments.seed}"] * (arguments.seed is not None)
     resolved = cfg.check_train(cfg.load(source, own), str(source))
     _, parallel = cfg.settings(resolved)
-    given = (
-        source.read_text(encoding="utf-8-sig").rstrip("\n") + "\n" + "".join(f"# override: {text}\n" for text in own)
-    )
     with tempfile.TemporaryDirectory() as place:
         answer = Path(place) / "folder"
-        launch(_worker, parallel, resolved, given, str(source), answer)
+        launch(_worker, parallel, resolved, given_text(source, own), str(source), answer)
         if not answer.is_file():
             raise SystemExit(train.INTERRUPTED)
         return Path(answer.read_text(encoding="utf-8")), resolved["project"]["seed"]

@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ from opensphere.compare.outcome import last_energy, last_validation, read_outcom
 from opensphere.compare.plan import Arm, Cell, Change, Plan, digest_of
 from opensphere.compare.table import DIVERGED, FAILED, FINISHED, MISSING, Result
 from opensphere.engine import checkpoint
-from opensphere.engine.parallel import World, launch, spawns
+from opensphere.engine.parallel import World, is_first_rank, launch, launched, spawns
 from opensphere.error import Diverged, UserError
 from opensphere.metric.estimate import Estimate
 from opensphere.report.columns import lower_is_better
@@ -235,7 +234,7 @@ def _claimed(place: Path) -> Iterator[bool]:
 
     The ranks of one training come together, and are told so by their launcher.
     """
-    if "RANK" in os.environ:
+    if launched():
         yield True
         return
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -249,8 +248,3 @@ def _claimed(place: Path) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
-
-
-def is_first_rank() -> bool:
-    """Whether this process writes for all that a launcher started."""
-    return int(os.environ.get("RANK", 0)) == 0

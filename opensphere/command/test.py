@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     words = [word for word in arguments.proj_dirs if "=" in word and not Path(word).is_dir()]
     # a run that is named twice is measured once
     folders = [*{Path(word).resolve(): Path(word) for word in arguments.proj_dirs if word not in words}.values()]
-    check_resampling(arguments)
+    check_resampling(arguments.resamples, arguments.seed)
     resolved = read_config(arguments, [*arguments.overrides, *words])
     for folder in folders:
         read_run(folder)
@@ -78,12 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def check_resampling(arguments: argparse.Namespace) -> None:
+def check_resampling(resamples: int, seed: int = 0) -> None:
     """Raises UserError if `--resamples` or `--seed` are numbers that nothing can be drawn with."""
-    if arguments.resamples < 0 or arguments.resamples == 1:
-        raise UserError(f"--resamples {arguments.resamples}: give 0 for no intervals, or some hundreds")
-    if not 0 <= arguments.seed < 1 << 64:
-        raise UserError(f"--seed {arguments.seed}: give a whole number from 0, below 2^64")
+    if resamples < 0 or resamples == 1:
+        raise UserError(f"--resamples {resamples}: give 0 for no intervals, or some hundreds")
+    if not 0 <= seed < 1 << 64:
+        raise UserError(f"--seed {seed}: give a whole number from 0, below 2^64")
 
 
 def read_config(arguments: argparse.Namespace, overrides: list[str]) -> cfg.Config:

@@ -18,7 +18,7 @@ from opensphere.command.cost import print_cost
 from opensphere.command.screen import load_images, make_console, opening
 from opensphere.engine import checkpoint, loop
 from opensphere.engine.convergence import Convergence, loss_of_guessing
-from opensphere.engine.folder import GIVEN, describe_run, find_config, make_run_folder
+from opensphere.engine.folder import GIVEN, describe_run, find_config, given_text, make_run_folder
 from opensphere.engine.parallel import World, launch
 from opensphere.engine.record import Record
 from opensphere.error import UserError
@@ -88,8 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print_cost(resolved, str(source))
         return 0
-    given = (folder / GIVEN if folder and (folder / GIVEN).is_file() else source).read_text(encoding="utf-8-sig")
-    given = given.rstrip("\n") + "\n" + "".join(f"# override: {text}\n" for text in overrides)
+    given = given_text(folder / GIVEN if folder and (folder / GIVEN).is_file() else source, overrides)
     _, parallel = cfg.settings(resolved)
     wait_until(start)
     outcome = launch(worker, parallel, resolved, given, str(source), folder)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from opensphere.compare.table import BETTER, FINISHED, LEVEL, SAME, UNKNOWN, WORSE
+from opensphere.compare.table import BETTER, FINISHED, SAME, UNKNOWN, WORSE
 from opensphere.compare.writing import (
     Study,
     against_baseline,
@@ -16,6 +16,7 @@ from opensphere.compare.writing import (
     main_column,
     means_by_place,
 )
+from opensphere.metric.comparison import LEVEL
 from opensphere.report.columns import is_number, lower_is_better, unit
 
 _WIDTH = 3  # columns of values that fit the width of a page

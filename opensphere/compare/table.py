@@ -7,12 +7,11 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from opensphere.error import UserError
-from opensphere.metric.comparison import holm
+from opensphere.metric.comparison import LEVEL, holm
 from opensphere.metric.estimate import Estimate
 from opensphere.metric.seeds import Spread, over_seeds, paired
 from opensphere.report.columns import lower_is_better
 
-LEVEL = 0.05
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "not told apart", "cannot be said"
 FINISHED, DIVERGED, FAILED, MISSING = "finished", "diverged", "failed", "missing"
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from opensphere.compare.table import BETTER, FINISHED, LEVEL, SAME, UNKNOWN, WORSE
+from opensphere.compare.table import BETTER, FINISHED, SAME, UNKNOWN, WORSE
+from opensphere.metric.comparison import LEVEL
 from opensphere.report.columns import is_number, lower_is_better, spell, spell_p
 
 Study = Mapping[str, Any]  # as study.json reads: what is not known is None

@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,12 @@ def find_config(folder: Path) -> Path:
         if path.is_file() and path.name != GIVEN:
             return path
     raise UserError(f"{folder}: is no run folder, it has no config.yml")
+
+
+def given_text(source: Path, overrides: Iterable[str]) -> str:
+    """A config as it was given, with its overrides as remarks below."""
+    text = source.read_text(encoding="utf-8-sig").rstrip("\n") + "\n"
+    return text + "".join(f"# override: {override}\n" for override in overrides)
 
 
 def describe_run(folder: Path, given: str, resolved: str, cfg_fname: str, facts: dict[str, Any]) -> None:

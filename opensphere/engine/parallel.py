@@ -53,7 +53,7 @@ def launch(worker: Callable[..., Any], parallel: Parallel, *arguments: Any) -> A
     Raises:
         UserError: the devices asked for do not exist, or what a worker raised.
     """
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+    if launched() and "WORLD_SIZE" in os.environ:
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         local = int(os.environ.get("LOCAL_RANK", rank))
         devices = _devices(parallel, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
@@ -75,9 +75,19 @@ def launch(worker: Callable[..., Any], parallel: Parallel, *arguments: Any) -> A
     return None
 
 
+def launched() -> bool:
+    """Whether torchrun, or another launcher that speaks like it, started this process among others."""
+    return "RANK" in os.environ
+
+
+def is_first_rank() -> bool:
+    """Whether this process writes for all that a launcher started, also where no group is there yet."""
+    return not launched() or int(os.environ["RANK"]) == 0
+
+
 def spawns(parallel: Parallel) -> bool:
     """Whether `launch` would start processes of its own, which cannot share what this one has in memory."""
-    return "RANK" not in os.environ and len(_devices(parallel, parallel.processes)) > 1
+    return not launched() and len(_devices(parallel, parallel.processes)) > 1
 
 
 def _attend(workers: Any, messages: Any) -> None:

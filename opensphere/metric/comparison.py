@@ -14,6 +14,7 @@ from scipy import stats
 
 from opensphere.metric.estimate import CONFIDENCE, Estimate
 
+LEVEL = 0.05  # at which a corrected p is called more than chance
 BOOTSTRAP, FOLDS, EXACT = "bootstrap over people", "paired t over folds", "exact McNemar"
 
 

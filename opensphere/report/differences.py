@@ -14,8 +14,7 @@ from opensphere.report.forest import (
     Cell,
     apart,
     forest,
-    interval,
-    signed,
+    numbers_of,
     told,
     verdict_map,
 )
@@ -63,18 +62,7 @@ def _verdicts(dataset: str, column: str, rows: list[dict[str, Any]]) -> Verdicts
     names = list(dict.fromkeys(name for row in rows for name in (row["first"], row["second"])))
     about = {frozenset((row["first"], row["second"])): row for row in rows}
     cells = [[_cell(one, other, about.get(frozenset((one, other))), column) for other in names] for one in names]
-    details = [
-        {
-            "first": row["first"],
-            "second": row["second"],
-            "difference": signed(row.get("difference")),
-            "interval": interval(row),
-            "p": spell_p(row.get("p")),
-            "p (Holm)": spell_p(row.get("p (Holm)")),
-            "method": str(row.get("method") or row.get("why") or "–"),
-        }
-        for row in rows
-    ]
+    details = [{**numbers_of(row), "method": str(row.get("method") or row.get("why") or "–")} for row in rows]
     printed = verdict_map(
         f"verdicts-{slug(dataset)}-{slug(column)}", f"{column} on {dataset}: the row against the column", names, cells,
         "Who is better than whom, after correction for the number of pairs of runs.",

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from opensphere.metric.comparison import LEVEL
 from opensphere.report.columns import is_number, spell_p, unit
 from opensphere.report.figure import COLOURS, NEUTRAL, Figure, Trace, axis, numbers, plain, short
 
-LEVEL = 0.05
 ROW = 46  # pixels of a row that has its name above it
 _KINDS = {True: "more than chance", False: "not told apart", None: "not tested"}
 _SYMBOLS = {True: "circle", False: "circle-open", None: "diamond-open"}
@@ -34,6 +34,18 @@ def interval(row: dict[str, Any]) -> str:
     if not is_number(row.get("low")) or not is_number(row.get("high")):
         return "–"
     return f"[{row['low']:+.2f}, {row['high']:+.2f}]"
+
+
+def numbers_of(row: dict[str, Any]) -> dict[str, str]:
+    """A difference as the cells of a table: who, how much, and how sure that is."""
+    return {
+        "first": row["first"],
+        "second": row["second"],
+        "difference": signed(row.get("difference")),
+        "interval": interval(row),
+        "p": spell_p(row.get("p")),
+        "p (Holm)": spell_p(row.get("p (Holm)")),
+    }
 
 
 def told(row: dict[str, Any]) -> str:

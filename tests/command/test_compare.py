@@ -201,7 +201,7 @@ def test_what_is_wrong_is_said_before_the_first_run(tmp_path: Path, capsys: pyte
     assert not (tmp_path / "p").exists()
 
 
-def test_people_of_a_test_choose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_test_set_chooses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     heads = [PLAIN, {"net": {"type": "CosFace"}, "grid": {"m": [0.1, 0.2]}}]
     path = write_study(tmp_path, heads=heads)
     block = yaml.safe_load((tmp_path / "test.yml").read_text())["data"]["test"][0]["dataset"]

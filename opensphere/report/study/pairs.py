@@ -13,7 +13,7 @@ from opensphere.report.forest import (
     WORSE,
     Cell,
     forest,
-    interval,
+    numbers_of,
     signed,
     verdict_map,
 )
@@ -147,12 +147,7 @@ def _hint(row: Row, sign: int) -> str:
 def _detail(row: Row) -> dict[str, Any]:
     word = str(row.get("verdict") or "cannot be said")
     return {
-        "first": row["first"],
-        "second": row["second"],
-        "difference": signed(row.get("difference")),
-        "interval": interval(row),
-        "p": spell_p(row.get("p")),
-        "p (Holm)": spell_p(row.get("p (Holm)")),
+        **numbers_of(row),
         "error of seeds": spell(row.get("seed_error")),
         "error of people": spell(row.get("people_error")),
         "seeds": spell(row.get("seeds")),
