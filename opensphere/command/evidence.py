@@ -78,7 +78,10 @@ def _of_pairs(dataset: Any, features: np.ndarray, resamples: int, seed: int) -> 
 
 
 def _of_templates(dataset: Any, features: np.ndarray) -> evidence.Arrays:
-    """Of the pairs of templates, each of which is shown by its first image; and of the searches, if there are any."""
+    """Of the pairs of templates, each of which is shown by its first image; and of the searches, if there are any.
+
+    The features of some people are those of templates, which scores are made of.
+    """
     templates, pairs = templates_of(dataset, features), dataset.template_pairs
     _, first = np.unique(dataset.template, return_index=True)
     probe, gallery = dataset.probe, dataset.gallery
@@ -88,7 +91,7 @@ def _of_templates(dataset: Any, features: np.ndarray) -> evidence.Arrays:
         merged = Search(probe.person, gallery.person)
         scores = grid_scores(templates, pairs, probe.template, gallery.template, merged.add)
     found = evidence.collect(scores, dataset.is_same, pairs)
-    found |= _alike_of_list(scores, dataset.is_same, pairs, dataset.persons)
+    found |= _alike_of_list(scores, dataset.is_same, pairs, dataset.persons) | _sample(templates, dataset.persons)
     for key in ("hard_genuine", "hard_impostor", "alike"):
         found[key] = first[found[key]]
     if gallery is None:
@@ -110,7 +113,22 @@ def _of_searches(dataset: Any, features: np.ndarray) -> evidence.Arrays:
     scores = np.concatenate([best.genuine, best.other])
     found = evidence.collect(scores[np.isfinite(scores)], (np.arange(len(scores)) < len(probe))[np.isfinite(scores)])
     found |= {"ranks": np.array(_RANKS), "cmc": best.cmc(_RANKS)} | _alike(directions, persons)
-    return found | _sample(features, persons)
+    return found | _found_first(best, directions, probe, gallery, persons) | _sample(features, persons)
+
+
+def _found_first(
+    best: Search, directions: np.ndarray, probe: np.ndarray, gallery: np.ndarray, persons: np.ndarray
+) -> evidence.Arrays:
+    """The searches that somebody else's entry wins with the highest scores: probe, that entry, the best own one."""
+    lost = np.flatnonzero(best.mated & (best.other >= best.genuine))
+    lost = lost[np.argsort(-best.other[lost], kind="stable")[: evidence.HARDEST]]
+    scores = directions[probe[lost]] @ directions[gallery].T  # again, of these few alone: a search keeps no entries
+    own = persons[probe[lost], None] == persons[gallery]
+    entries = [np.where(kind, scores, -np.inf).argmax(axis=1) for kind in (~own, own)]
+    return {
+        "hard_search": np.stack([probe[lost], *(gallery[entry] for entry in entries)], axis=1).astype(np.int64),
+        "hard_search_scores": np.stack([best.other[lost], best.genuine[lost]], axis=1),
+    }
 
 
 def _of_trials(dataset: Any, features: np.ndarray) -> evidence.Arrays:
@@ -174,19 +192,20 @@ def _sample(features: np.ndarray, persons: np.ndarray) -> evidence.Arrays:
 
 
 def _pictures(dataset: Any, found: evidence.Arrays) -> evidence.Arrays:
-    """The images that the hardest pairs and the look-alikes name, made small."""
-    named = [found[key].ravel() for key in ("hard_genuine", "hard_impostor", "alike") if key in found]
+    """The images that the hardest pairs, searches and the look-alikes name, made small."""
+    keys = ("hard_genuine", "hard_impostor", "hard_search", "alike")
+    named = [found[key].ravel() for key in keys if key in found]
     if not named or not len(images := np.unique(np.concatenate(named))):
         return {}
     pixels = [_small(np.asarray(dataset.image(int(image)))) for image in images]
     return {
         "image": images,
-        "image_name": np.array([_name(dataset, int(image)) for image in images]),
+        "image_name": np.array([name_of(dataset, int(image)) for image in images]),
         "pixels": np.stack(pixels),
     }
 
 
-def _name(dataset: Any, image: int) -> str:
+def name_of(dataset: Any, image: int) -> str:
     """The path of an image; its number where a program draws it."""
     try:
         return str(dataset.path(image))

@@ -16,6 +16,7 @@ from opensphere import config as cfg
 from opensphere.command.build import Sets, build_run, build_sets, validator
 from opensphere.command.cost import print_cost
 from opensphere.command.screen import load_images, make_console, opening
+from opensphere.command.training_data import write_training_data
 from opensphere.engine import checkpoint, loop
 from opensphere.engine.convergence import Convergence, loss_of_guessing
 from opensphere.engine.folder import GIVEN, describe_run, find_config, given_text, make_run_folder
@@ -143,6 +144,8 @@ def worker(
     facts = {"world_size": world.size, "device": str(world.device), "from_update": start}
     if world.rank == 0:
         describe_run(folder, given, cfg.dump(resolved), project.cfg_fname, facts)
+        if not resuming:
+            write_training_data(folder, sets, resolved["data"])
     record = Record(
         folder if world.rank == 0 else None,
         project,

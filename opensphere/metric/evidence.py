@@ -18,7 +18,11 @@ The file `<run>/<set>_evidence.npz` holds them. Its keys, of which only the firs
     ranks (R,), cmc (R,)                                      the share of probes found among the first `ranks`
     fpir (F,), tpir (F,)                                      identification with probes that nobody knows; this and
                                                               cmc are means where there are several trials
-    sample (S, D), sample_person (S,)                         features as the network gave them, of some people
+    hard_search (k, 3), hard_search_scores (k, 2)             searches that somebody else's entry wins with the highest
+                                                              scores: probe, that entry, the best entry of the own
+                                                              person; the scores of these two with the probe
+    sample (S, D), sample_person (S,)                         features as the network gave them, of some people; those
+                                                              of templates at unit length
     checkpoint ()                                             the number of updates of the weights, as text
 
 Of several trials, the first block counts a pair in each that holds it; with very many distractors, it counts the first

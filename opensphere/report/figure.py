@@ -11,6 +11,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 MOST_BANDS = 4  # runs whose bands can still be told apart in one figure
+DECADES = 30  # how many times the smallest value the largest is, from which on an axis is logarithmic
 NEUTRAL = "#808890"  # to be seen on white and on black
 
 Trace = dict[str, Any]

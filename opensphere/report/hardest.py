@@ -1,4 +1,4 @@
-"""The pairs that a model gets most wrong, as small pictures inside the page."""
+"""The pairs and searches that a model gets most wrong, as small pictures inside the page."""
 
 import base64
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 
 SIDE, QUALITY = 96, 80  # pixels of the longer side, and of JPEG
 MOST, PICTURED = 12, 72  # pairs of a kind, and of a page in all
+KINDS = ("hard_genuine", "hard_impostor", "alike", "hard_search")
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,23 @@ class Pair:
 
     score: float
     wrong: bool
-    names: tuple[str, str]
-    pictures: tuple[str, str]
+    names: tuple[str, ...]
+    pictures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A search that somebody else's entry won: probe, that entry, the best one of the own person; their scores."""
+
+    first: float
+    own: float
+    names: tuple[str, ...]
+    pictures: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Hardest:
-    """The hardest pairs of a run on a set, hardest first.
+    """The hardest pairs and searches of a run on a set, hardest first.
 
     Attributes:
         alike: people who look most alike, each two once.
@@ -33,40 +44,46 @@ class Hardest:
     rejects: list[Pair]
     accepts: list[Pair]
     alike: list[Pair]
+    searches: list[Lost]
     compared: int
     threshold: float
 
 
 def hardest(arrays: dict[str, np.ndarray], most: int = MOST, side: int = SIDE) -> Hardest | None:
-    """The hardest pairs that evidence names; None where it names none.
+    """The hardest pairs and searches that evidence names; None where it names none.
 
     Args:
-        most: pairs of each kind.
+        most: of each kind.
         side: pixels of a picture's longer side; 0 for no pictures.
     """
-    if "hard_genuine" not in arrays or "hard_impostor" not in arrays:
+    kinds = [kind for kind in KINDS if kind in arrays and f"{kind}_scores" in arrays]
+    if not kinds:
         return None
     right = arrays["true_accepts"] + (arrays["impostors"] - arrays["false_accepts"])
     threshold = float(arrays["thresholds"][int(np.argmax(right))])
-    kinds = [
-        kind for kind in ("hard_genuine", "hard_impostor", "alike") if kind in arrays and f"{kind}_scores" in arrays
-    ]
     named = np.concatenate([arrays[kind][:most].ravel() for kind in kinds])
     pictures, names = _pictures(arrays, set(named.tolist()), side)
-    sides: dict[str, list[Pair]] = {"alike": []}
-    for kind in kinds:
-        rows = zip(arrays[kind][:most], arrays[f"{kind}_scores"][:most], strict=True)
-        sides[kind] = [
-            Pair(
-                float(score),
-                bool(score < threshold) if kind == "hard_genuine" else bool(score >= threshold),
-                (names.get(int(one), f"image {one}"), names.get(int(other), f"image {other}")),
-                (pictures.get(int(one), ""), pictures.get(int(other), "")),
-            )
-            for (one, other), score in rows
-        ]
-    compared = int(arrays.get("alike_images", np.array(0)))
-    return Hardest(sides["hard_genuine"], sides["hard_impostor"], sides["alike"], compared, threshold)
+
+    def told(images: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        some = images.tolist()
+        return tuple(names.get(one, f"image {one}") for one in some), tuple(pictures.get(one, "") for one in some)
+
+    rows = {
+        kind: list(zip(arrays[kind][:most], arrays[f"{kind}_scores"][:most].tolist(), strict=True)) for kind in kinds
+    }
+    pairs = {
+        kind: [Pair(score, (score < threshold) == (kind == "hard_genuine"), *told(two)) for two, score in rows[kind]]
+        for kind in kinds
+        if kind != "hard_search"
+    }
+    return Hardest(
+        rejects=pairs.get("hard_genuine", []),
+        accepts=pairs.get("hard_impostor", []),
+        alike=pairs.get("alike", []),
+        searches=[Lost(first, own, *told(three)) for three, (first, own) in rows.get("hard_search", [])],
+        compared=int(arrays.get("alike_images", np.array(0))),
+        threshold=threshold,
+    )
 
 
 def _pictures(arrays: dict[str, np.ndarray], wanted: set[int], side: int) -> tuple[dict[int, str], dict[int, str]]:
@@ -78,12 +95,13 @@ def _pictures(arrays: dict[str, np.ndarray], wanted: set[int], side: int) -> tup
         return {}, {}
     images = [int(image) for image in arrays["image"]]
     shown = zip(images, pixels, strict=False) if side else ()
-    found = {image: _uri(picture, side) for image, picture in shown if image in wanted}
+    found = {image: data_uri(picture, side) for image, picture in shown if image in wanted}
     named = zip(images, arrays["image_name"], strict=False)
-    return found, {image: str(name) for image, name in named}
+    return found, {image: str(name).encode("utf-8", "replace").decode() for image, name in named}
 
 
-def _uri(picture: np.ndarray, side: int) -> str:
+def data_uri(picture: np.ndarray, side: int) -> str:
+    """(H, W, 3) uint8 RGB as a small JPEG that an `img` shows. `side`: pixels of the longer side at most."""
     scale = side / max(picture.shape[:2])
     if scale < 1:
         size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))

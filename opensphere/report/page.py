@@ -12,10 +12,11 @@ from plotly.offline import get_plotlyjs
 
 from opensphere.report.columns import meanings
 from opensphere.report.curves import curve_figures
+from opensphere.report.data import Data, shown_data
 from opensphere.report.differences import Verdicts, decision_rows, verdicts
 from opensphere.report.facts import Sheet, checkpoint_sheet, result_sheet, run_rows, summary_sheet
 from opensphere.report.figure import Figure, colour, dash
-from opensphere.report.hardest import MOST, PICTURED, Hardest, hardest
+from opensphere.report.hardest import KINDS, MOST, PICTURED, Hardest, hardest
 from opensphere.report.headline import headline
 from opensphere.report.results import Results
 from opensphere.report.run import Table
@@ -53,6 +54,7 @@ class Parts:
     training: list[Figure]
     validation: list[Figure]
     spheres: list[Figure]
+    data: list[Data] = field(default_factory=list)
     studies: list[Section] = field(default_factory=list)
 
     @property
@@ -60,7 +62,8 @@ class Parts:
         """Those on the page."""
         own = [[*(entry.forest for entry in test.verdicts), *test.figures] for test in self.tests]
         own = [*(section.figures for section in self.studies), *own]
-        return [*(figure for some in own for figure in some), *self.validation, *self.training, *self.spheres]
+        data = [one.figure for one in self.data if one.figure is not None]
+        return [*(figure for some in own for figure in some), *data, *self.validation, *self.training, *self.spheres]
 
     @property
     def drawings(self) -> list[Figure]:
@@ -77,14 +80,19 @@ def build(results: Results, thrift: Thrift = PLENTY) -> Parts:
     firsts = [len(results.runs)]  # colours of arms come after those of runs
     for study in results.studies:
         firsts.append(firsts[-1] + len(study.arms))
+    noted = [(run.label, run.data) for run in results.runs if run.data is not None]
+    sheets = len({data for _, data in noted}) + sum(len(study.data) for study in results.studies)
+    pictures = thrift.pictures
     return Parts(
         tests=[_test(results, name, thrift) for name in _sets(results)],
         summaries=[(table, summary_sheet(table)) for table in results.summaries],
         training=training_figures(results.runs),
         validation=validation_figures(results.runs),
         spheres=[*spread_figures(results.runs), *sphere_figures(results.runs)],
+        data=shown_data(noted, "data", sheets, pictures),
         studies=[
-            build_section(study, first, thrift.numbers) for study, first in zip(results.studies, firsts, strict=False)
+            build_section(study, first, thrift.numbers, sheets, pictures)
+            for study, first in zip(results.studies, firsts, strict=False)
         ],
     )
 
@@ -173,8 +181,8 @@ def _test(results: Results, name: str, thrift: Thrift) -> Test:
     tables = [run.tables[name] for run in results.runs if name in run.tables]
     table = tables[0] if tables else Table(name, [], [])
     comparison = next((one for one in results.comparisons if one.dataset == table.name), None)
-    shown = sum(len(run.evidence) for run in results.runs)
-    most = max(2, min(MOST, PICTURED // (3 * max(1, shown))))  # pictures are most of a page's size
+    kinds = sum(kind in arrays for run in results.runs for arrays in run.evidence.values() for kind in KINDS)
+    most = max(2, min(MOST, PICTURED // max(1, kinds)))  # pictures are most of a page's size
     pictures = thrift.pictures
     found = [(run.label, hardest(run.evidence[name], most, pictures)) for run in results.runs if name in run.evidence]
     without = [run.label for run in results.runs if name in run.tables and name not in run.evidence]

@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from opensphere.metric import evidence
+from opensphere.report.training_data import FILE, TrainingData, read_training_data
 
 _GIVEN, _EVIDENCE, COMPARISON = "config_given.yml", "_evidence.npz", "_comparison.json"
 
@@ -40,6 +41,7 @@ class Run:
         warnings, sphere: lines of metrics.jsonl too; the latter say how the directions of classes are spread.
         tables: by set.
         evidence: arrays by set (`opensphere.metric.evidence`).
+        data: what it was trained on, as far as it noted that.
         head: (C, D) directions of classes that the command read from the run's weights; None where there are none.
     """
 
@@ -53,6 +55,7 @@ class Run:
     sphere: list[dict[str, Any]] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)
     evidence: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    data: TrainingData | None = None
     head: np.ndarray | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -105,6 +108,7 @@ def read_run(folder: Path) -> Run:
     read_metrics(run)
     run.tables = read_tables(folder, run.problems)
     read_evidence(run)
+    read_data(run)
     return run
 
 
@@ -134,6 +138,16 @@ def read_evidence(run: Run) -> None:
     for path in sorted(run.folder.glob(f"*{_EVIDENCE}")):
         try:
             run.evidence[path.name.removesuffix(_EVIDENCE)] = evidence.read(path)
+        except ValueError as error:
+            run.problems.append(str(error).replace(str(path), path.name) + ".")
+
+
+def read_data(run: Run) -> None:
+    """What a run noted of its training data; older runs noted nothing."""
+    path = run.folder / FILE
+    if path.is_file():
+        try:
+            run.data = read_training_data(path)
         except ValueError as error:
             run.problems.append(str(error).replace(str(path), path.name) + ".")
 

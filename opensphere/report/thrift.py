@@ -38,8 +38,8 @@ _SMALL = f"To stay below {LIMIT / 1e6:g} MB this page"
 PLENTY = Thrift()
 THRIFTS = (
     PLENTY,
-    Thrift(SIDE // 2, said=f"{_SMALL} has smaller pictures of the hardest pairs."),
-    Thrift(0, said=f"{_SMALL} has no pictures of the hardest pairs."),
+    Thrift(SIDE // 2, said=f"{_SMALL} has smaller pictures."),
+    Thrift(0, said=f"{_SMALL} has no pictures."),
     Thrift(0, 6, False, said=f"{_SMALL} has no pictures, no configs, and the differences of few numbers."),
     Thrift(0, 6, False, 100, said=f"{_SMALL} has no pictures, no configs, few numbers, and coarse curves."),
     Thrift(

@@ -109,6 +109,20 @@ def test_evidence_of_templates(tmp_path) -> None:
     assert of_images[one] == of_images[other] and found["image_name"][0].endswith(".png")
 
 
+def test_features_of_some_people_are_those_of_templates(tmp_path) -> None:
+    small = write_ijb(tmp_path, people=25, probes=60, pictures=True, seed=1)
+    dataset = IJBDataset("ijb", small.data_dir, small.meta_dir, image_size=32)
+    features = features_of(dataset.persons[dataset.template])
+    found = evidence.read(write_evidence(tmp_path, dataset, features, 1))
+    templates = templates_of(dataset, features)
+    counts = np.bincount(dataset.persons)
+    people = np.unique(found["sample_person"])
+    assert len(people) == 12 and min(counts[people]) >= np.sort(counts)[-12]
+    expected = np.concatenate([templates[dataset.persons == person] for person in people])
+    np.testing.assert_array_equal(found["sample"], expected)
+    np.testing.assert_allclose(np.linalg.norm(found["sample"], axis=1), 1, rtol=1e-5)
+
+
 def test_the_searches_of_templates(tmp_path) -> None:
     small = write_ijb(tmp_path, people=25, probes=60, pictures=True, seed=1)
     dataset = IJBDataset("ijb", small.data_dir, small.meta_dir, image_size=32)
@@ -194,6 +208,43 @@ def test_look_alikes_of_searches_are_people_who_are_known(tmp_path, monkeypatch)
     assert drawn["alike_images"] == 20 and len(np.unique(drawn["alike"])) <= 20
     np.testing.assert_array_equal(drawn["alike"], again["alike"])
     np.testing.assert_array_equal(persons[drawn["alike"]], drawn["alike_person"])
+
+
+def searched_set(noise: float, people: int = 30, strangers: int = 40):
+    """A gallery of two images a person and of strangers, and two probes a person."""
+    persons = np.concatenate([np.repeat(np.arange(people), 4), np.full(strangers, -1)])
+    probe = np.flatnonzero((np.arange(len(persons)) % 4 < 2) & (persons >= 0))
+    features = features_of(persons, noise)
+    dataset = SimpleNamespace(
+        name="tiny", persons=persons, gallery_index=np.setdiff1d(np.arange(len(persons)), probe)[::-1],
+        probe_index=probe, image=picture, path=lambda index: f"{index}.jpg",
+    )  # fmt: skip
+    return features, dataset
+
+
+def test_searches_that_somebody_else_wins(tmp_path) -> None:
+    features, dataset = searched_set(1.3)
+    found = evidence.read(write_evidence(tmp_path, dataset, features, 1))
+    cos, persons, lost = cosines(features), dataset.persons, []
+    for probe in dataset.probe_index:
+        own = [entry for entry in dataset.gallery_index if persons[entry] == persons[probe]]
+        others = [entry for entry in dataset.gallery_index if persons[entry] != persons[probe]]
+        mate, wrong = (max(some, key=lambda entry: cos[probe, entry]) for some in (own, others))
+        if cos[probe, wrong] >= cos[probe, mate]:
+            lost.append((cos[probe, wrong], cos[probe, mate], (probe, wrong, mate)))
+    lost.sort(reverse=True)
+    assert len(lost) > 12 and len(found["hard_search"]) == 12
+    assert found["hard_search"].tolist() == [list(map(int, images)) for _, _, images in lost[:12]]
+    np.testing.assert_allclose(found["hard_search_scores"], [row[:2] for row in lost[:12]], rtol=1e-5)
+    assert any(persons[wrong] < 0 for _, wrong, _ in found["hard_search"])  # strangers among them
+    assert set(found["hard_search"].ravel()) <= set(found["image"])
+    assert found["cmc"][0] == pytest.approx(1 - len(lost) / len(dataset.probe_index))
+
+
+def test_where_nobody_else_wins_no_search_is_named(tmp_path) -> None:
+    features, dataset = searched_set(0.01)
+    found = evidence.read(write_evidence(tmp_path, dataset, features, 1))
+    assert found["hard_search"].shape == (0, 3) and found["hard_search_scores"].shape == (0, 2)
 
 
 def test_searches_without_strangers_have_no_open_set_curve() -> None:

@@ -60,6 +60,7 @@ def test_what_a_run_leaves(folder: Path) -> None:
         "config.yml",
         "config_given.yml",
         "versions.json",
+        "training_data.npz",
         "train.log",
         "val.log",
         "metrics.jsonl",

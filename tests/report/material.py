@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import yaml
 
 from opensphere.metric import evidence
+from opensphere.report.training_data import FILE
 
 
 def write_run(
@@ -90,11 +92,37 @@ def write_evidence(folder: Path, dataset: str = "pairs", seed: int = 0, image: s
         "cmc": np.linspace(0.8, 1, 5),
         "fpir": np.geomspace(0.01, 1, 5),
         "tpir": np.linspace(0.4, 0.9, 5),
+        "hard_search": rng.choice(images, (4, 3)),
+        "hard_search_scores": np.array([[0.7, 0.4], [0.6, 0.5], [0.55, 0.1], [0.5, 0.5]]),
         "sample": rng.normal(size=(30, 16)).astype(np.float32),
         "sample_person": np.repeat(np.arange(6), 5),
     }
     evidence.write(folder / f"{dataset}_evidence.npz", found)
     return found
+
+
+def write_data(folder: Path, images_of: Sequence[int] = (2, 3, 40), name: str = "faces", **changes: Any) -> None:
+    """`training_data.npz` of people who each have so many images; all of them pictured, by two images at most."""
+    each = np.sort(np.array(images_of))
+    sizes, holders = np.unique(each, return_counts=True)
+    rng = np.random.default_rng(0)
+    rows = [row for row, images in enumerate(each) for _ in range(min(2, images))]
+    jpegs = [cv2.imencode(".jpg", rng.integers(0, 255, (48, 40, 3), np.uint8))[1] for _ in rows]
+    found = {
+        "name": name,
+        "images": each.sum(),
+        "people": len(each),
+        "counts": sizes,
+        "holders": holders,
+        "remarks": np.array(["label noise, uniform: 3 of 45 labels changed"]),
+        "person": np.array([f"person {number}" for number in range(len(each))]),
+        "person_images": each,
+        "picture_person": rows,
+        "picture_name": np.array([f"{row}/{place}.jpg" for place, row in enumerate(rows)]),
+        "jpeg": np.concatenate(jpegs),
+        "jpeg_end": np.cumsum([len(jpeg) for jpeg in jpegs]),
+    }
+    np.savez(folder / FILE, **{key: np.asarray(value) for key, value in (found | changes).items()})
 
 
 def write_study(

@@ -2,11 +2,12 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from opensphere.report import page
 from opensphere.report.results import read_results
-from tests.report.material import write_comparison, write_evidence, write_run, write_study, write_table
+from tests.report.material import write_comparison, write_data, write_evidence, write_run, write_study, write_table
 
 BROWSER = next((path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None)
 pytest.importorskip("playwright", reason="needs playwright: pip install 'opensphere[dev]'")
@@ -52,6 +53,8 @@ def html(tmp_path_factory):
     for number, (folder, accuracy) in enumerate(zip(folders, (94.0, 96.0), strict=True)):
         write_table(folder, accuracy)
         write_evidence(folder, seed=number)
+    write_data(folders[0], [1] * 300 + [2, 30, 4000], person=np.array([LONG] * 303))
+    write_data(folders[1], range(3, 11), name=LONG)
     write_comparison(*folders, -2.0, 0.01)
     results = read_results(folders)
     results.runs[0].label += " <script>alert(1)</script>"
@@ -67,6 +70,7 @@ def study(tmp_path_factory):
     place = tmp_path_factory.mktemp("study")
     arms = ["CocoLoss", "CosFace", "ArcFace", "SphereFace", LONG]
     write_study(place, arms, (0.001, 0.01, 0.1), gaps=(0.0, 2.0, 0.3, 1.5, -2.0), evidence_of=True)
+    write_data(place / "runs" / "0-0-0")
     path = place / "report.html"
     path.write_text(page.fit(read_results([place]))[0], encoding="utf-8")
     return path
@@ -112,7 +116,7 @@ def test_every_figure_is_drawn_and_nothing_sticks_out(opened, request, kind: str
     draw_all(tab)
     assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     wide = (
-        "[...document.querySelectorAll('.card, .box, p, h2, h3, select, .plot')]"
+        "[...document.querySelectorAll('.card, .box, p, h2, h3, select, .plot, .faces img, .pairs li')]"
         ".filter(e => e.getBoundingClientRect().right"
     )
     assert tab.evaluate(f"{wide} > innerWidth + 1).map(e => e.className || e.tagName)") == []
@@ -210,6 +214,23 @@ def test_another_number_of_a_study_shows_its_seeds_and_differences(opened, study
     row = part.locator(".verdicts tbody tr").nth(1)
     assert row.locator("th").text_content() == "CosFace" and row.locator("td.better").count() == 3
     assert row.locator("td").first.text_content() == "▲ -2.00"  # two points fewer errors
+
+
+def test_pictures_of_the_training_data_are_loaded_and_its_bars_can_be_read(opened) -> None:
+    tab = opened(1440)
+    tab.locator("#data").scroll_into_view_if_needed()
+    for place in tab.query_selector_all("#data .faces img"):
+        place.scroll_into_view_if_needed()
+        tab.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=place)
+    assert tab.locator("#data .people li").count() == 8  # four of each set
+    bars = tab.locator("#data .plot[data-figure=data-1-faces] .bars .point path")
+    tab.locator("#data-1-faces").scroll_into_view_if_needed()
+    bars.first.wait_for(state="attached")
+    tall = [box["height"] for box in (bar.bounding_box() for bar in bars.all()) if box and box["height"] > 1]
+    assert len(tall) == 4 and tall[0] == max(tall)
+    bars.first.hover(force=True, position={"x": 9, "y": 20})  # on a logarithmic axis bars reach far below
+    said = "document.querySelector('.plot[data-figure=data-1-faces] .hoverlayer')?.textContent"
+    tab.wait_for_function(f"{said} === 'people: 300images of each: 1'")
 
 
 def test_bands_show_once_few_arms_are_left(opened, study) -> None:

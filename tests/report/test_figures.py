@@ -145,14 +145,23 @@ def test_look_alikes_are_shown_beside_the_hardest_pairs(tmp_path) -> None:
     assert hardest(arrays, side=0).alike[0].pictures == ("", "")
 
 
+def test_searches_are_shown_with_three_pictures_each(tmp_path) -> None:
+    arrays = write_evidence(write_run(tmp_path / "run"))
+    found = hardest(arrays)
+    assert [(one.first, one.own) for one in found.searches] == [(0.7, 0.4), (0.6, 0.5), (0.55, 0.1), (0.5, 0.5)]
+    assert all(len(one.pictures) == len(one.names) == 3 for one in found.searches)
+    alone = hardest({key: value for key, value in arrays.items() if key not in ("hard_genuine", "hard_impostor")}, 2)
+    assert alone.rejects == alone.accepts == [] and alone.searches == found.searches[:2]
+
+
 def test_pictures_of_a_page_are_bounded(tmp_path) -> None:
     folders = [write_run(tmp_path / str(number), "ArcFace") for number in range(30)]
     for number, folder in enumerate(folders):
         write_table(folder, 90.0)
         write_evidence(folder, seed=number)
     (test,) = build(read_results(folders)).tests
-    shown = sum(len(found.accepts) + len(found.rejects) for _, found in test.hardest)
-    assert len(test.hardest) == 30 and shown <= max(PICTURED, 4 * 30)
+    shown = sum(len(found.accepts) + len(found.rejects) + len(found.searches) for _, found in test.hardest)
+    assert len(test.hardest) == 30 and shown <= max(PICTURED, 6 * 30)
 
 
 def test_projection_keeps_three_numbers_and_what_lies_on_a_plane() -> None:

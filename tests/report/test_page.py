@@ -2,12 +2,21 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from opensphere.report import page
 from opensphere.report.results import read_results
 from opensphere.report.thrift import THRIFTS
-from tests.report.material import change_study, write_comparison, write_evidence, write_run, write_study, write_table
+from tests.report.material import (
+    change_study,
+    write_comparison,
+    write_data,
+    write_evidence,
+    write_run,
+    write_study,
+    write_table,
+)
 
 EVIL = "<script>alert(1)</script>"
 _VOID = {"meta", "link", "img", "input", "line", "br", "hr"}
@@ -66,6 +75,7 @@ def full(tmp_path) -> list:
     for folder, accuracy in zip(folders, (96.0, 94.0), strict=True):
         write_table(folder, accuracy)
         write_evidence(folder)
+        write_data(folder)
     write_comparison(*folders, 2.0, 0.01)
     return folders
 
@@ -74,12 +84,21 @@ def test_a_full_page_is_sound(tmp_path) -> None:
     html, tree = read(full(tmp_path))
     assert len(tree.ids) == len(set(tree.ids))
     links = [str(found["href"])[1:] for tag, found in tree.tags if tag == "a"]
-    assert links == ["test-1", "trained", "training", "sphere", "files"] and set(links) <= set(tree.ids)
+    assert links == ["test-1", "trained", "data", "training", "sphere", "files"] and set(links) <= set(tree.ids)
     figures = {figure["name"] for figure in json.loads(tree.scripts[0])["figures"]}
     places = [found["data-figure"] for _, found in tree.tags if "data-figure" in found]
     assert set(places) == figures and len(places) == len(figures)
     for word in ("ArcFace is best", "Results on pairs", "not finished", "Hardest pairs", "What was trained"):
         assert (word in tree.text) == (word != "not finished")
+    for word in (
+        "What ArcFace, CosFace learned from.",
+        "45 images of 3 people",
+        "label noise",
+        "Searches that end with",
+    ):
+        assert tree.text.count(word) == (2 if word.startswith("Searches") else 1)
+    images = [found for tag, found in tree.tags if tag == "img" and str(found["alt"]).endswith("/0.jpg")]
+    assert len(images) == 1 and str(images[0]["src"]).startswith("data:image/jpeg;base64,")
 
 
 def test_a_page_asks_for_nothing(tmp_path) -> None:
@@ -99,6 +118,8 @@ def test_names_are_text(tmp_path) -> None:
         path = folder / "config.yml"
         path.write_text(path.read_text().replace("ArcFace", name).replace("CosFace", name).replace("faces", EVIL))
         write_evidence(folder, image=f'{EVIL}" onload="alert(1)/1.jpg')
+        evil = {key: np.array([f'{EVIL}" onload="alert(2)'] * 2) for key in ("remarks", "person", "picture_name")}
+        write_data(folder, (1, 1), name=f"</script>{EVIL}", **evil)
         content = json.loads((folder / "pairs.json").read_text())
         (folder / "pairs.json").write_text(json.dumps({**content, "dataset": EVIL}))
         with open(folder / "metrics.jsonl", "a") as file:
@@ -138,6 +159,11 @@ def test_a_page_says_what_is_missing(tmp_path) -> None:
     assert "No comparison: test the runs in one call" in tree.text
 
 
+def test_a_run_that_noted_nothing_has_no_part_on_its_data(tmp_path) -> None:
+    _, tree = read([write_run(tmp_path / "run")])
+    assert "data" not in tree.ids and "Some of the images" not in tree.text
+
+
 def test_a_summary_alone_is_a_page(tmp_path) -> None:
     rows = [
         {"model": "raw pixels", "ACC10": 61.1, "ACC10 SE": 0.5},
@@ -159,8 +185,12 @@ def check_places(html: str, tree: Tree) -> None:
 
 def test_a_page_of_a_study_is_sound(tmp_path) -> None:
     write_study(tmp_path, values=(0, 0.2), evidence_of=True)
+    write_data(tmp_path / "runs" / "0-0-0")
+    write_data(tmp_path / "runs" / "1-0-0", (9, 10))
     html, tree = read([tmp_path])
     check_places(html, tree)
+    assert "What CocoLoss, share 0, seed 0 learned from; what is varied is data.share." in tree.text
+    assert "study-1-data" in tree.ids and "45 images of 3 people" in tree.text and "19 images" not in tree.text
     for word in ("Losses", "A margin helps.", "Fewer people.", "What the grids chose", "a machine", "base: base.yml"):
         assert word in tree.text
     assert "Trainings without a result" not in tree.text and "What was trained" not in tree.text
@@ -216,6 +246,7 @@ def test_a_page_grows_smaller_until_it_fits(tmp_path) -> None:
     sizes = [len(page.render(results, page.build(results, one), 0, one).encode()) for one in THRIFTS]
     for step in (1, 3):
         html, _ = page.fit(results, limit=sizes[step])
+        assert ("<img" in html) == (step == 1)
         assert len(html.encode()) == sizes[step] and (THRIFTS[step].said or "A head sorts.") in html
     assert "To stay below" not in page.fit(results, limit=sizes[0])[0]
     limit = sizes[-1] - 10_000

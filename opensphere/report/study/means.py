@@ -3,11 +3,10 @@
 from typing import Any
 
 from opensphere.report.columns import is_number, lower_is_better, spell, unit
-from opensphere.report.figure import Figure, Trace, axis, colour, numbers, plain, short, slug, symbol
+from opensphere.report.figure import DECADES, Figure, Trace, axis, colour, numbers, plain, short, slug, symbol
 from opensphere.report.forest import ROW, row_axis, row_names
 from opensphere.report.study.reading import Place, Row, Study
 
-DECADES = 30  # how many times the smallest value the largest is, from which on an axis is logarithmic
 _COSTS = (
     ("seconds", "training time, seconds", "how long a training took"),
     ("memory_mb", "memory, MB", "the memory that a training needed"),

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from opensphere.report.columns import is_number, main_column
-from opensphere.report.run import Run, read_evidence, read_json, read_metrics
+from opensphere.report.run import Run, read_data, read_evidence, read_json, read_metrics
+from opensphere.report.training_data import TrainingData
 
 FILE = "study.json"
 BASELINE, PAIRS = "baseline", "pairs"  # families of differences
@@ -45,6 +46,7 @@ class Study:
         sets: the columns of each set.
         runs, means, differences, costs, chosen, versions: rows, as `opensphere compare` wrote them.
         samples: runs whose curves are drawn: some seeds of the first and of the last setting.
+        data: what the first run that noted it was trained on, and which that is; none, or one.
         plan: the study file as text, empty where it is not there.
     """
 
@@ -70,6 +72,7 @@ class Study:
     chosen: list[Row] = field(default_factory=list)
     versions: list[Row] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    data: list[tuple[str, TrainingData]] = field(default_factory=list)
     plan: str = ""
     problems: list[str] = field(default_factory=list)
 
@@ -148,6 +151,7 @@ def read_study(folder: Path) -> Study:
     elif content is not None:
         _fill(study, content)
         study.samples = _samples(study)
+        study.data = _data(study)
     path = folder / "study.yml"
     if path.is_file():
         study.plan = path.read_text(encoding="utf-8", errors="replace")
@@ -246,6 +250,17 @@ def _samples(study: Study) -> list[Sample]:
     if absent:
         study.problems.append(f"{absent} of the runs that are drawn have no training curves in metrics.jsonl.")
     return found
+
+
+def _data(study: Study) -> list[tuple[str, TrainingData]]:
+    for row in study.runs:
+        run = Run(_folder(study, row) or study.folder)
+        read_data(run)
+        study.problems += run.problems
+        if run.data is not None:
+            place = (row["arm"], study.names[row["setting"]], f"seed {row['seed']}")
+            return [(", ".join(part for part in place if part), run.data)]
+    return []
 
 
 def _folder(study: Study, row: Row) -> Path | None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from opensphere.report.columns import meanings
+from opensphere.report.data import SIDE, Data, shown_data
 from opensphere.report.facts import Sheet
-from opensphere.report.figure import Figure
+from opensphere.report.figure import Figure, slug
 from opensphere.report.study import tables
 from opensphere.report.study.means import cost_figures
 from opensphere.report.study.pairs import Choice, choices
@@ -37,12 +38,14 @@ class Section:
     drawn: str
     training: list[Figure]
     roc: list[Figure]
+    data: list[Data]
     made: list[tuple[str, str]]
 
     @property
     def figures(self) -> list[Figure]:
         own = [figure for one in self.choices for figure in (one.singles, one.forest) if figure is not None]
-        return [*self.sweeps, *own, *self.costs, *self.roc, *self.training]
+        data = [one.figure for one in self.data if one.figure is not None]
+        return [*self.sweeps, *own, *self.costs, *self.roc, *self.training, *data]
 
     @property
     def printed(self) -> list[Figure]:
@@ -50,12 +53,13 @@ class Section:
         return [one.printed for one in self.choices if one.printed is not None]
 
 
-def build_section(study: Study, first: int, most: int) -> Section:
+def build_section(study: Study, first: int, most: int, sheets: int = 1, pictures: int = SIDE) -> Section:
     """Everything that a study on disk allows to be shown.
 
     Args:
         first: the colour of the first arm.
         most: numbers whose differences are shown.
+        sheets, pictures: how many different training data the page has in all, and pixels of a picture's longer side.
     """
     found, left = choices(study, first, most)
     chosen, tried = tables.chosen_rows(study)
@@ -75,5 +79,6 @@ def build_section(study: Study, first: int, most: int) -> Section:
         drawn=drawn(study),
         training=training_figures(study, first),
         roc=roc_figures(study, first),
+        data=shown_data(study.data, f"data-{slug(study.folder.name)}", sheets, pictures),
         made=tables.made_rows(study),
     )

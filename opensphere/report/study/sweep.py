@@ -6,6 +6,7 @@ from typing import Any
 
 from opensphere.report.columns import is_number, unit
 from opensphere.report.figure import (
+    DECADES,
     MOST_BANDS,
     Figure,
     Trace,
@@ -19,7 +20,7 @@ from opensphere.report.figure import (
     slug,
     symbol,
 )
-from opensphere.report.study.means import DECADES, spelt
+from opensphere.report.study.means import spelt
 from opensphere.report.study.reading import Place, Row, Study
 
 MOST = 8  # figures of a set
