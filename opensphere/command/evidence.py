@@ -20,6 +20,7 @@ FEW = 15_000  # images that are compared with one another in search of look-alik
 MOST_SCORES = 100_000_000  # with distractors, of which the first are taken
 PEOPLE, IMAGES = 12, 30  # whose features are kept, and how many of each
 SIDE = 96  # pixels of the pictures that are kept
+_SHOWN = ("hard_genuine", "hard_impostor", "hard_search", "alike")  # whose images are kept
 _RANKS = [1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100]
 
 
@@ -92,8 +93,11 @@ def _of_templates(dataset: Any, features: np.ndarray) -> evidence.Arrays:
         scores = grid_scores(templates, pairs, probe.template, gallery.template, merged.add)
     found = evidence.collect(scores, dataset.is_same, pairs)
     found |= _alike_of_list(scores, dataset.is_same, pairs, dataset.persons) | _sample(templates, dataset.persons)
-    for key in ("hard_genuine", "hard_impostor", "alike"):
-        found[key] = first[found[key]]
+    if gallery is not None:
+        found |= _found_first(merged, templates, probe.template, gallery.template, probe.person, gallery.person)
+    for key in _SHOWN:
+        if key in found:
+            found[key] = first[found[key]]
     if gallery is None:
         return found
     found |= {"ranks": np.array(_RANKS), "cmc": merged.cmc(_RANKS)}
@@ -113,17 +117,23 @@ def _of_searches(dataset: Any, features: np.ndarray) -> evidence.Arrays:
     scores = np.concatenate([best.genuine, best.other])
     found = evidence.collect(scores[np.isfinite(scores)], (np.arange(len(scores)) < len(probe))[np.isfinite(scores)])
     found |= {"ranks": np.array(_RANKS), "cmc": best.cmc(_RANKS)} | _alike(directions, persons)
-    return found | _found_first(best, directions, probe, gallery, persons) | _sample(features, persons)
+    found |= _found_first(best, directions, probe, gallery, persons[probe], persons[gallery])
+    return found | _sample(features, persons)
 
 
 def _found_first(
-    best: Search, directions: np.ndarray, probe: np.ndarray, gallery: np.ndarray, persons: np.ndarray
+    best: Search,
+    directions: np.ndarray,
+    probe: np.ndarray,
+    gallery: np.ndarray,
+    probe_person: np.ndarray,
+    gallery_person: np.ndarray,
 ) -> evidence.Arrays:
     """The searches that somebody else's entry wins with the highest scores: probe, that entry, the best own one."""
     lost = np.flatnonzero(best.mated & (best.other >= best.genuine))
     lost = lost[np.argsort(-best.other[lost], kind="stable")[: evidence.HARDEST]]
     scores = directions[probe[lost]] @ directions[gallery].T  # again, of these few alone: a search keeps no entries
-    own = persons[probe[lost], None] == persons[gallery]
+    own = probe_person[lost, None] == gallery_person
     entries = [np.where(kind, scores, -np.inf).argmax(axis=1) for kind in (~own, own)]
     return {
         "hard_search": np.stack([probe[lost], *(gallery[entry] for entry in entries)], axis=1).astype(np.int64),
@@ -193,8 +203,7 @@ def _sample(features: np.ndarray, persons: np.ndarray) -> evidence.Arrays:
 
 def _pictures(dataset: Any, found: evidence.Arrays) -> evidence.Arrays:
     """The images that the hardest pairs, searches and the look-alikes name, made small."""
-    keys = ("hard_genuine", "hard_impostor", "hard_search", "alike")
-    named = [found[key].ravel() for key in keys if key in found]
+    named = [found[key].ravel() for key in _SHOWN if key in found]
     if not named or not len(images := np.unique(np.concatenate(named))):
         return {}
     pixels = [_small(np.asarray(dataset.image(int(image)))) for image in images]

@@ -13,6 +13,7 @@ from opensphere.command.screen import make_console
 from opensphere.error import UserError
 from opensphere.report.results import Results, read_results
 from opensphere.report.run import Run
+from opensphere.report.study.spheres import exact_samples
 
 CLASSES = 2000  # of a head that are looked at, evenly chosen
 _WATCHED = ("*.json", "*.jsonl", "*.npz", "*.yml")
@@ -111,8 +112,10 @@ def _stamps(folders: list[Path]) -> dict[Path, int]:
 
 
 def _read_heads(results: Results) -> None:
-    """The directions of classes from the last head that each run kept, where it kept any."""
-    for one in results.runs:
+    """The directions of classes from the last head that each run kept, where it kept any; of the runs of comparisons,
+    for those whose features are drawn."""
+    drawn = [sample.run for study in results.studies for sample in exact_samples(study)]
+    for one in [*results.runs, *drawn]:
         paths = {path: _step(path) for path in one.folder.glob("models/head_*") if _step(path) >= 0}
         if not paths:
             continue

@@ -10,6 +10,9 @@ from opensphere.report.run import Run
 Arrays = dict[str, np.ndarray]
 Held = list[tuple[int, Run, Arrays]]  # with the colour of each run
 MOST_POINTS = 400  # of a curve on the page
+_STYLES = {"genuine": "solid", "impostor": "dot"}
+_RANKS = [1, 2, 5, 10, 20, 50, 100]  # ticks
+_WIDTHS = (1, 2, 5, 10)  # bins of the evidence that are drawn as one
 
 
 def curve_figures(runs: list[Run], dataset: str) -> list[Figure]:
@@ -102,19 +105,17 @@ def _scores(held: Held, dataset: str) -> Figure:
     traces: list[Trace] = []
     sliders: list[dict[str, Any]] = []
     reach: list[int] = []
+    width = _width([arrays[f"{kind}_counts"] for _, _, arrays in held for kind in _STYLES])
+    filling = "tozeroy" if len(held) == 1 else "none"
     for index, run, arrays in held:
         edges = arrays["edges"]
-        middles = (edges[1:] + edges[:-1]) / 2
-        for kind, style in (("genuine", "solid"), ("impostor", "dot")):
-            counts = arrays[f"{kind}_counts"].astype(np.float64)
-            first, last = _ends(counts)
-            reach += [first, last]
+        for kind, style in _STYLES.items():
+            reach += _ends(arrays[f"{kind}_counts"])
             hover = f"{kind}: %{{y:.2f}} % of pairs near score %{{x:.2f}}"
             traces.append(
                 line(
-                    index, run.label, middles[first:last], 100 * counts[first:last] / max(1, counts.sum()), dash=style,
-                    hovertemplate=hover, fill="tozeroy" if len(held) == 1 else "none", fillcolor=colour(index) + "2e",
-                    showlegend=kind == "genuine",
+                    index, run.label, *_outline(arrays[f"{kind}_counts"], edges, width), dash=style,
+                    hovertemplate=hover, fill=filling, fillcolor=colour(index) + "2e", showlegend=kind == "genuine",
                 )
             )  # fmt: skip
         sliders.append(
@@ -129,9 +130,11 @@ def _scores(held: Held, dataset: str) -> Figure:
         )
     for one in sliders:
         one |= {"first": min(reach), "last": max(reach)}
+    cosines = all("angle_genuine_counts" in arrays for _, _, arrays in held)  # whose bins are all alike
+    step = float(held[0][2]["edges"][width] - held[0][2]["edges"][0])
     layout = {
-        "xaxis": axis("score (cosine similarity)" if "angle_genuine_counts" in held[0][2] else "score"),
-        "yaxis": axis("share of pairs, %", rangemode="tozero"),
+        "xaxis": axis("score (cosine similarity)" if cosines else "score"),
+        "yaxis": axis("share of pairs, %" + (f" per {step:.2g}" if cosines else ""), rangemode="tozero"),
         "hovermode": "closest",
     }
     caption = (
@@ -147,6 +150,27 @@ def _ends(counts: np.ndarray) -> tuple[int, int]:
     return (max(0, int(held[0]) - 1), min(len(counts), int(held[-1]) + 2)) if len(held) else (0, len(counts))
 
 
+def _width(histograms: list[np.ndarray]) -> int:
+    """How many bins to draw as one, so that no curve has more of them than twice the cube root of its pairs (Rice)."""
+    needed = 1.0
+    for counts in histograms:
+        first, last = _ends(counts)
+        needed = max(needed, (last - first) / max(1.0, 2 * float(counts.sum()) ** (1 / 3)))
+    fitting = [width for width in _WIDTHS if all(len(counts) % width == 0 for counts in histograms)]
+    return next((width for width in fitting if width >= needed), fitting[-1])
+
+
+def _outline(counts: np.ndarray, edges: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Middles of bins of the given width that hold anything, with an empty one at each side, and their shares in %."""
+    shares = 100 * counts.astype(np.float64).reshape(-1, width).sum(axis=1) / max(1, counts.sum())
+    ends = edges[::width]
+    middles = (ends[1:] + ends[:-1]) / 2
+    step = ends[1] - ends[0]
+    shares, middles = np.pad(shares, 1), np.concatenate([[middles[0] - step], middles, [middles[-1] + step]])
+    first, last = _ends(shares)
+    return middles[first:last], shares[first:last]
+
+
 def _equal_error(arrays: Arrays) -> int:
     """The edge at which FMR and FNMR are closest."""
     genuine, impostor = (arrays[f"{kind}_counts"].astype(np.float64) for kind in ("genuine", "impostor"))
@@ -157,17 +181,17 @@ def _equal_error(arrays: Arrays) -> int:
 
 def _angles(held: Held, dataset: str) -> Figure:
     traces: list[Trace] = []
+    keys = [f"angle_{kind}_counts" for kind in _STYLES]
+    width = _width([arrays[key] for _, _, arrays in held for key in keys if key in arrays])
     for index, run, arrays in held:
-        for kind, style in (("genuine", "solid"), ("impostor", "dot")):
+        for kind, style in _STYLES.items():
             counts = arrays.get(f"angle_{kind}_counts")
             if counts is None:
                 continue
-            first, last = _ends(counts)
-            share = 100 * counts[first:last] / max(1, counts.sum())
-            angles = np.arange(len(counts))[first:last] + 0.5
-            hover = f"{kind}: %{{y:.2f}} % of pairs near %{{x:.0f}}°"
+            x, y = _outline(counts, np.arange(len(counts) + 1), width)
+            hover = f"{kind}: %{{y:.2f}} % of pairs a degree near %{{x:.0f}}°"
             more = {"hovertemplate": hover, "showlegend": kind == "genuine"}
-            traces.append(line(index, run.label, angles, share, dash=style, **more))
+            traces.append(line(index, run.label, x, y / width, dash=style, **more))
     layout = {
         "xaxis": axis("angle between two features, degrees"),
         "yaxis": axis("share of pairs, % per degree", rangemode="tozero"),
@@ -186,7 +210,8 @@ def _cmc(held: Held, dataset: str) -> Figure:
         for index, run, arrays in held
         if "cmc" in arrays
     ]  # fmt: skip
-    layout = {"xaxis": axis("rank"), "yaxis": axis("found, % of searches")}
+    ranks = {"type": "log", "tickvals": _RANKS, "ticktext": [str(rank) for rank in _RANKS]}
+    layout = {"xaxis": axis("rank, logarithmic", **ranks), "yaxis": axis("found, % of searches")}
     caption = "CMC: how often the right person is among the best entries of the gallery, up to a rank."
     return Figure(f"cmc-{slug(dataset)}", f"Identification on {dataset}", caption, traces, layout, 360)
 

@@ -179,7 +179,7 @@ def _machine(run: Run) -> str:
     if gpus:
         return f"{len(gpus)} x {gpus[0]}"
     threads = last.get("threads")
-    return str(last.get("processor") or "–") + (f", {threads} threads" if threads else "")
+    return str(last.get("processor") or "–") + (f", {threads} thread{'s' * (threads != 1)}" if threads else "")
 
 
 def _program(run: Run) -> str:

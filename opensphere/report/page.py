@@ -24,6 +24,7 @@ from opensphere.report.sphere import sphere_figures
 from opensphere.report.study.section import Section, build_section
 from opensphere.report.thrift import LIMIT, PLENTY, THRIFTS, Thrift, last, spec
 from opensphere.report.training import spread_figures, training_figures, validation_figures
+from opensphere.report.training_data import FILE
 
 _SOURCE = "opensphere.report"
 
@@ -100,11 +101,12 @@ def build(results: Results, thrift: Thrift = PLENTY) -> Parts:
 def fit(results: Results, refresh: int = 0, limit: int = LIMIT) -> tuple[str, Parts]:
     """The page and its parts, made smaller step by step until it has no more bytes than the limit.
 
-    Pictures go first, then configs, some numbers and points of curves, at last the last figures; the page says so.
+    Pictures go first, then configs, some numbers and points of curves, at last the hardest pairs and the last figures;
+    the page says so. Tables always stay: those of hundreds of runs on many sets can be larger by themselves.
     """
     parts, built, over = build(results), PLENTY, 0
     for thrift in THRIFTS:
-        if (thrift.pictures, thrift.numbers) != (built.pictures, built.numbers):
+        if (thrift.pictures, thrift.numbers, thrift.pairs) != (built.pictures, built.numbers, built.pairs):
             parts, built = build(results, thrift), thrift
         html = render(results, parts, refresh, thrift)
         over = len(html.encode()) - limit
@@ -138,6 +140,7 @@ def render(results: Results, parts: Parts, refresh: int = 0, thrift: Thrift = PL
         facts=facts,
         problems=[(run.label, run.problems) for run in results.runs if run.problems],
         general=general,
+        absent=_absent(results),
         warnings=[(run.label, run.warnings[-20:]) for run in results.runs if run.warnings],
         configs=configs if thrift.configs else [],
         parts=parts,
@@ -157,10 +160,20 @@ def embed(content: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+def _absent(results: Results) -> list[str]:
+    """What runs may lack without anything being wrong: those of older versions, and those sent without pictures."""
+    named = [run.label for run in results.runs if run.data is None]
+    named += [study.title for study in results.studies if study.arms and not study.data]
+    return [f"Nothing on the training data of {_some(named)}: there is no {FILE}."] if named else []
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
 def _title(results: Results) -> str:
     labels = [*(study.title for study in results.studies), *(run.label for run in results.runs)]
-    shown = ", ".join(labels[:4]) + (f" and {len(labels) - 4} more" if len(labels) > 4 else "")
-    return f"{shown} · opensphere report" if shown else "opensphere report"
+    return f"{_some(labels)} · opensphere report" if labels else "opensphere report"
 
 
 def _lines(results: Results) -> list[str]:
@@ -184,7 +197,8 @@ def _test(results: Results, name: str, thrift: Thrift) -> Test:
     kinds = sum(kind in arrays for run in results.runs for arrays in run.evidence.values() for kind in KINDS)
     most = max(2, min(MOST, PICTURED // max(1, kinds)))  # pictures are most of a page's size
     pictures = thrift.pictures
-    found = [(run.label, hardest(run.evidence[name], most, pictures)) for run in results.runs if name in run.evidence]
+    held = [run for run in results.runs if name in run.evidence and thrift.pairs]
+    found = [(run.label, hardest(run.evidence[name], most, pictures)) for run in held]
     without = [run.label for run in results.runs if name in run.tables and name not in run.evidence]
     missing = []
     if without:

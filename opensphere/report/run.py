@@ -93,15 +93,7 @@ def _config(folder: Path) -> Path | None:
 def read_run(folder: Path) -> Run:
     """All of a run folder; what is damaged or missing is named in its `problems`."""
     run = Run(folder)
-    path = _config(folder)
-    if path is not None:
-        try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8"))
-            run.config = config if isinstance(config, dict) else {}
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            run.problems.append(f"{path.name} cannot be read: {first_line(error)}.")
-    else:
-        run.problems.append("There is no config.yml, so what was trained is not known.")
+    read_config(run)
     versions = read_json(folder / "versions.json", run.problems)
     if isinstance(versions, list):
         run.versions = [entry for entry in versions if isinstance(entry, dict)]
@@ -110,6 +102,19 @@ def read_run(folder: Path) -> Run:
     read_evidence(run)
     read_data(run)
     return run
+
+
+def read_config(run: Run) -> None:
+    """Its resolved config."""
+    path = _config(run.folder)
+    if path is None:
+        run.problems.append("There is no config.yml, so what was trained is not known.")
+        return
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        run.config = config if isinstance(config, dict) else {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        run.problems.append(f"{path.name} cannot be read: {first_line(error)}.")
 
 
 def read_metrics(run: Run) -> None:

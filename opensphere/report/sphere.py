@@ -16,22 +16,32 @@ _SYMBOLS = ("circle", "diamond")  # people of one colour
 def sphere_figures(runs: list[Run]) -> list[Figure]:
     """Figures of the first runs whose features or classes are known."""
     found = []
-    known = [
-        (i, run) for i, run in enumerate(runs) if run.head is not None or any(map(_sampled, run.evidence.values()))
-    ]
+    known = [(i, run) for i, run in enumerate(runs) if run.head is not None or _samples(run)]
     for index, run in known[:MOST_RUNS]:
-        samples = [(name, arrays) for name, arrays in run.evidence.items() if _sampled(arrays)]
-        for name, arrays in samples[:1]:
-            features, person = arrays["sample"].astype(np.float64), arrays["sample_person"]
-            kept = np.isin(person, np.unique(person)[:PEOPLE])
-            features, person = features[kept], person[kept]
-            draw = _plane if features.shape[1] == 2 else _sphere
-            found.append(draw(index, run, name, features, person))
+        figure = feature_figure(index, run)
+        if figure is not None:
+            found.append(figure)
         if run.head is not None and len(run.head) > 2:
             found.append(_neighbours(index, run, run.head))
-            if not samples:
+            if not any(_beside(run, arrays["sample"]) for _, arrays in _samples(run)[:1]):
                 found.append(_classes(index, run, run.head))
     return found
+
+
+def feature_figure(index: int, run: Run) -> Figure | None:
+    """Features of some people of a run's first set that has any: in the plane, or on the sphere.
+
+    Args:
+        index: of the run on the page.
+    """
+    samples = _samples(run)
+    if not samples:
+        return None
+    name, arrays = samples[0]
+    features, person = arrays["sample"].astype(np.float64), arrays["sample_person"]
+    kept = np.isin(person, np.unique(person)[:PEOPLE])
+    draw = _plane if features.shape[1] == 2 else _sphere
+    return draw(index, run, name, features[kept], person[kept])
 
 
 def project(vectors: np.ndarray) -> tuple[np.ndarray, float]:
@@ -47,12 +57,21 @@ def project(vectors: np.ndarray) -> tuple[np.ndarray, float]:
     Returns:
         (N, 3) of unit length, a row of zeros staying zero; and the share.
     """
+    axes, share = _axes(vectors)
+    return _turned(vectors, axes), share
+
+
+def _axes(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """(D, 3) what `project` turns by, and the share."""
     unit = _unit(vectors)
     if unit.shape[1] <= 3:
-        return np.pad(unit, ((0, 0), (0, 3 - unit.shape[1]))), 1.0
+        return np.eye(unit.shape[1], 3), 1.0
     values, axes = np.linalg.eigh(unit.T @ unit)
-    kept = unit @ axes[:, :-4:-1]
-    return _unit(kept), float(values[:-4:-1].sum() / max(values.sum(), 1e-30))
+    return axes[:, :-4:-1], float(values[:-4:-1].sum() / max(values.sum(), 1e-30))
+
+
+def _turned(vectors: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    return _unit(_unit(vectors) @ axes)
 
 
 def nearest_angles(directions: np.ndarray) -> np.ndarray:
@@ -66,6 +85,16 @@ def nearest_angles(directions: np.ndarray) -> np.ndarray:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, length, out=np.zeros(vectors.shape, np.float64), where=length > 0)
+
+
+def _beside(run: Run, features: np.ndarray) -> bool:
+    """Whether classes have as many numbers as features, so that one picture holds both."""
+    return run.head is not None and run.head.shape[1] == features.shape[1]
+
+
+def _samples(run: Run) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """The sets of a run with features of some people."""
+    return [(name, arrays) for name, arrays in run.evidence.items() if _sampled(arrays)]
 
 
 def _sampled(arrays: dict[str, np.ndarray]) -> bool:
@@ -86,7 +115,7 @@ def _plane(index: int, run: Run, name: str, features: np.ndarray, person: np.nda
             }
         )  # fmt: skip
     reach = float(np.linalg.norm(features, axis=1).max())
-    if run.head is not None and run.head.shape[1] == 2:
+    if run.head is not None and _beside(run, features):
         ends = reach * _unit(run.head[:CLASSES])
         gaps = np.full(len(ends), np.nan)
         x, y = (np.stack([np.zeros(len(ends)), ends[:, side], gaps], axis=1).ravel() for side in (0, 1))
@@ -103,13 +132,18 @@ def _plane(index: int, run: Run, name: str, features: np.ndarray, person: np.nda
 
 
 def _sphere(index: int, run: Run, name: str, features: np.ndarray, person: np.ndarray) -> Figure:
-    points, share = project(features)
+    axes, share = _axes(features)
+    points = _turned(features, axes)
     traces: list[Trace] = [_globe()]
+    grey = ""
+    if run.head is not None and _beside(run, features):
+        traces.append(_marks(_turned(run.head[:CLASSES], axes), "a class", NEUTRAL, "circle", 2))
+        grey = " Small and grey: directions of the classes that training made, turned alike."
     for place, own in enumerate(np.unique(person).tolist()):
         colour, symbol = COLOURS[place % len(COLOURS)], _SYMBOLS[place // len(COLOURS) % len(_SYMBOLS)]
         traces.append(_marks(points[person == own], f"person {own}", colour, symbol, 4))
     caption = (
-        f"Directions of features of {len(np.unique(person))} people, a colour and shape a person. Drag to turn. "
+        f"Directions of features of {len(np.unique(person))} people, a colour and shape a person.{grey} Drag to turn. "
         f"{_kept(features.shape[1], share)}"
     )
     return Figure(_name(index, run), f"{run.label} on {name}", caption, traces, _space(), 420)

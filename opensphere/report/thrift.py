@@ -22,6 +22,7 @@ class Thrift:
         numbers: of a comparison over seeds whose differences are shown.
         configs: whether the configs of runs are shown.
         points: of a curve at most; 0 for all.
+        pairs: whether the hardest pairs and searches are shown.
         dropped: names of figures that are left out.
         said: a sentence on it.
     """
@@ -30,6 +31,7 @@ class Thrift:
     numbers: int = 24
     configs: bool = True
     points: int = 0
+    pairs: bool = True
     dropped: frozenset[str] = frozenset()
     said: str = ""
 
@@ -43,7 +45,12 @@ THRIFTS = (
     Thrift(0, 6, False, said=f"{_SMALL} has no pictures, no configs, and the differences of few numbers."),
     Thrift(0, 6, False, 100, said=f"{_SMALL} has no pictures, no configs, few numbers, and coarse curves."),
     Thrift(
-        0, 2, False, 40, said=f"{_SMALL} has no pictures, no configs, few numbers, coarse curves, and fewer figures."
+        0,
+        2,
+        False,
+        40,
+        False,
+        said=f"{_SMALL} has no pictures, no hardest pairs, no configs, few numbers, coarse curves, and fewer figures.",
     ),
 )
 

@@ -105,7 +105,7 @@ def _curves(index: int, run: Run, key: str, banded: bool = False) -> list[Trace]
     hover = f"{key} %{{y:.4g}}<br>update %{{x:,.0f}}"
     curve = line(index, run.label, x, y, hovertemplate=hover)
     if len(rows) == 1:
-        curve["mode"] = "markers"
+        curve |= {"mode": "markers", "cliponaxis": False}  # whole, at update 0 too
     if key != "Mag_mean" or not banded or not all(is_number(row.get("Mag_std")) for row in rows):
         return [curve]
     spread = thin([row["iter"] for row in rows], [row["Mag_std"] for row in rows])[1]

@@ -139,13 +139,33 @@ def test_the_searches_of_templates(tmp_path) -> None:
     assert found["tpir"][-1] <= 1 and np.all(np.diff(found["tpir"]) >= 0) and len(found["fpir"]) > 5
 
 
+def test_searches_of_templates_that_somebody_else_wins(tmp_path) -> None:
+    """By the lists of 1:N over all galleries together; each template stands as its first image."""
+    small = write_ijb(tmp_path, people=25, probes=60, pictures=True, seed=1)
+    dataset = IJBDataset("ijb", small.data_dir, small.meta_dir, image_size=32)
+    features = features_of(dataset.persons[dataset.template], noise=1.6)
+    found = evidence.read(write_evidence(tmp_path, dataset, features, 1))
+    cos, gallery, lost = cosines(templates_of(dataset, features)), dataset.gallery, []
+    for probe, person in zip(dataset.probe.template, dataset.probe.person, strict=True):
+        own, others = gallery.template[gallery.person == person], gallery.template[gallery.person != person]
+        mate, wrong = (max(some, key=lambda entry: cos[probe, entry]) for some in (own, others))
+        if cos[probe, wrong] >= cos[probe, mate]:
+            lost.append((cos[probe, wrong], cos[probe, mate], (probe, wrong, mate)))
+    lost.sort(reverse=True)
+    assert len(lost) > 12 and len(found["hard_search"]) == 12
+    images = [[int(np.flatnonzero(dataset.template == one)[0]) for one in row] for _, _, row in lost[:12]]
+    assert found["hard_search"].tolist() == images
+    np.testing.assert_allclose(found["hard_search_scores"], [row[:2] for row in lost[:12]], rtol=1e-5)
+    assert set(found["hard_search"].ravel()) <= set(found["image"])
+
+
 def test_templates_without_searches(tmp_path) -> None:
     small = write_ijb(tmp_path, people=12, probes=30, pictures=True)
     for suffix in ("_1N_gallery_G1.csv", "_1N_gallery_G2.csv", "_1N_probe_mixed.csv"):
         small.file(suffix).unlink()
     dataset = IJBDataset("ijb", small.data_dir, small.meta_dir, image_size=32)
     found = evidence.read(write_evidence(tmp_path, dataset, features_of(dataset.persons[dataset.template]), 1))
-    assert "cmc" not in found and "tpir" not in found and found["genuines"] == dataset.is_same.sum()
+    assert not {"cmc", "tpir", "hard_search"} & set(found) and found["genuines"] == dataset.is_same.sum()
 
 
 def test_evidence_of_trials(tmp_path) -> None:

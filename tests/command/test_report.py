@@ -71,7 +71,7 @@ def test_directions_of_classes_come_from_the_last_head(tmp_path) -> None:
     parts = report.write_page([folder], tmp_path / "page.html")
     assert [figure.name for figure in parts.spheres] == ["sphere-1-arcface-room", "sphere-1-arcface-classes"]
     run = report.read_results([folder]).runs[0]
-    report._read_heads(SimpleNamespace(runs=[run]))
+    report._read_heads(SimpleNamespace(runs=[run], studies=[]))
     np.testing.assert_array_equal(run.head, weights.T.numpy())
 
 

@@ -158,7 +158,8 @@ def write_study(
                 heads = {"family": family, "first": arms[one], "second": arms[other]}
                 size = {"difference": sign * gap, "low": sign * gap - 0.5, "high": sign * gap + 0.5}
                 chance = {"p": 0.001 if abs(gap) > 1 else 0.5, "p (Holm)": 0.002 if abs(gap) > 1 else 1.0}
-                differences.append({**heads, **size, **chance, "verdict": verdict, "method": "t", **known})
+                errors = {"seed_error": 0.2, "people_error": 0.3}
+                differences.append({**heads, **size, **chance, **errors, "verdict": verdict, "method": "t", **known})
     content = {
         "study": folder.name, "title": "Losses", "claim": "A margin helps.", "paper": "https://example.org/paper",
         "cut": "Fewer people.", "metric": "ACC10", "baseline": arms[0], "seeds": list(seeds), "arms": list(arms),

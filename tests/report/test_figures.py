@@ -4,6 +4,7 @@ import string
 import numpy as np
 import pytest
 
+from opensphere.metric import evidence
 from opensphere.report.curves import curve_figures
 from opensphere.report.differences import verdicts
 from opensphere.report.figure import slug
@@ -107,6 +108,36 @@ def test_curves_are_the_rates_of_the_evidence(tmp_path) -> None:
     assert "95% intervals" in figures["roc-pairs"].caption
 
 
+@pytest.mark.parametrize("pairs, width", [(20, 10), (700, 5), (200_000, 1)])
+def test_few_pairs_are_drawn_in_wide_bins_and_counted_in_narrow_ones(tmp_path, pairs: int, width: int) -> None:
+    folder = write_run(tmp_path / "run")
+    same = np.arange(2 * pairs) < pairs
+    rng = np.random.default_rng(0)
+    scores = np.clip(rng.normal(np.where(same, 0.5, 0.0), 0.1), -0.98, 0.98)
+    evidence.write(folder / "pairs_evidence.npz", evidence.collect(scores, same))
+    figures = {figure.name: figure for figure in curve_figures(read_results([folder]).runs, "pairs")}
+    shown = figures["scores-pairs"]
+    assert shown.layout["yaxis"]["title"]["text"] == f"share of pairs, % per {width / 100:g}"
+    for trace, own in zip(shown.data, (scores[same], scores[~same]), strict=True):
+        edges = np.append(np.array(trace["x"]) - width / 200, trace["x"][-1] + width / 200)
+        expected = np.histogram(own, edges)[0]
+        np.testing.assert_allclose(trace["y"], 100 * expected / pairs, atol=100.1 / pairs)  # scores at an edge
+        assert sum(trace["y"]) == pytest.approx(100) and trace["y"][0] == trace["y"][-1] == 0
+        assert len(expected) <= 2 * pairs ** (1 / 3) + 4 or width == 1
+    (slider,) = shown.sliders
+    assert len(slider["genuine"]) == len(slider["edges"]) - 1 == 200 and sum(slider["genuine"]) == pairs
+    for trace in figures["angles-pairs"].data:
+        steps = np.diff(trace["x"])
+        assert np.ptp(steps) < 1e-6 and sum(trace["y"]) * steps[0] == pytest.approx(100)
+
+
+def test_scores_that_are_all_alike_are_drawn_as_a_peak(tmp_path) -> None:
+    folder = write_run(tmp_path / "run")
+    evidence.write(folder / "pairs_evidence.npz", evidence.collect(np.ones(60), np.arange(60) < 30))
+    (_, _, scores, *_) = curve_figures(read_results([folder]).runs, "pairs")
+    assert [trace["y"] for trace in scores.data] == [[0, 100, 0]] * 2
+
+
 def test_figures_are_sound_json(tmp_path) -> None:
     folder = write_run(tmp_path / "run")
     write_table(folder, 95.0)
@@ -175,6 +206,22 @@ def test_projection_keeps_three_numbers_and_what_lies_on_a_plane() -> None:
     assert share == pytest.approx(1)
     angles = three @ three.T / np.outer(np.linalg.norm(three, axis=1), np.linalg.norm(three, axis=1))
     np.testing.assert_allclose(points @ points.T, angles, atol=1e-9)
+
+
+def test_classes_lie_among_the_features_turned_alike(tmp_path) -> None:
+    folder = write_run(tmp_path / "run")
+    write_evidence(folder)
+    (run,) = read_results([folder]).runs
+    features = run.evidence["pairs"]["sample"]
+    run.head = 3.0 * features[:5]  # classes that point where some features do
+    sphere, _ = sphere_figures([run])
+    classes, first = sphere.data[1:3]
+    assert (classes["name"], first["name"]) == ("a class", "person 0") and "directions of the classes" in sphere.caption
+    for side in "xyz":
+        np.testing.assert_allclose(classes[side], first[side])
+    run.head = np.eye(7)  # of another length: a picture of their own
+    assert [figure.name.split("-")[-1] for figure in sphere_figures([run])] == ["arcface", "room", "classes"]
+    assert all(trace["name"] != "a class" for trace in sphere_figures([run])[0].data)
 
 
 def test_nearest_angles_of_axes_are_right() -> None:

@@ -162,6 +162,21 @@ def test_a_page_says_what_is_missing(tmp_path) -> None:
 def test_a_run_that_noted_nothing_has_no_part_on_its_data(tmp_path) -> None:
     _, tree = read([write_run(tmp_path / "run")])
     assert "data" not in tree.ids and "Some of the images" not in tree.text
+    assert "Nothing on the training data of ArcFace: there is no training_data.npz." in tree.text
+    assert "All that a page can show was found" not in tree.text
+    _, tree = read(full(tmp_path))
+    assert "All that a page can show was found" in tree.text and "Nothing on the training data" not in tree.text
+
+
+def test_a_study_whose_runs_noted_nothing_says_so(tmp_path) -> None:
+    write_study(tmp_path)
+    assert "Nothing on the training data of Losses: there is no training_data.npz." in read([tmp_path])[1].text
+
+
+def test_commands_in_the_first_sentences_look_like_commands(tmp_path) -> None:
+    html, tree = read([write_run(tmp_path / "run", "Odd`<i>`Name", done=20)])
+    assert "<code>opensphere test</code>" in html and "`opensphere" not in tree.text
+    assert "<i>" not in html and "<code>&lt;i&gt;</code>Name" in html
 
 
 def test_a_summary_alone_is_a_page(tmp_path) -> None:
@@ -256,6 +271,17 @@ def test_a_page_grows_smaller_until_it_fits(tmp_path) -> None:
     tree.feed(html)
     check_places(html, tree)
     assert "Left out to keep this page small" in tree.text and "ArcFace is best" in tree.text
+
+
+def test_long_names_of_pictures_do_not_make_a_page_too_large(tmp_path) -> None:
+    """Hardest pairs without pictures are names, each of which may be as long as a path can be."""
+    folders = full(tmp_path)
+    for folder in folders:
+        write_evidence(folder, image="a_folder/" * 440 + "1.jpg")
+        write_data(folder, range(1, 9), picture_name=np.array(["a_folder/" * 440] * 15))
+    html, _ = page.fit(read_results(folders), limit=300_000)
+    assert len(html.encode()) <= 300_000 and "a_folder" not in html
+    assert "no hardest pairs" in html and "36 images of 8 people" in html and "Images of each person" in html
 
 
 def test_a_watched_page_loads_itself_anew(tmp_path) -> None:

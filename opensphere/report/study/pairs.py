@@ -64,7 +64,9 @@ def choices(study: Study, first: int, most: int) -> tuple[list[Choice], str]:
     kept = places[: max(1, min(most, MOST_CELLS // max(1, len(study.arms) ** 2)))]
     left = ""
     if len(kept) < len(places):
-        left = f"{len(places) - len(kept)} more numbers are not on this page, which stays small; study.json has them."
+        rest = len(places) - len(kept)
+        more = "1 more number is" if rest == 1 else f"{rest:,} more numbers are"
+        left = f"{more} not on this page, which stays small; study.json has all."
     return [_choice(study, place, first) for place in kept], left
 
 

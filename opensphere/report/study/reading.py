@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from opensphere.report.columns import is_number, main_column
-from opensphere.report.run import Run, read_data, read_evidence, read_json, read_metrics
+from opensphere.report.run import Run, read_config, read_data, read_evidence, read_json, read_metrics
 from opensphere.report.training_data import TrainingData
 
 FILE = "study.json"
@@ -245,6 +245,7 @@ def _samples(study: Study) -> list[Sample]:
                 read_metrics(run)
                 if number == 0:
                     read_evidence(run)
+                    read_config(run)
                 absent += not run.train
                 found.append(Sample(arm, setting, row["seed"], run))
     if absent:

@@ -10,6 +10,7 @@ from opensphere.report.study import tables
 from opensphere.report.study.means import cost_figures
 from opensphere.report.study.pairs import Choice, choices
 from opensphere.report.study.reading import Study
+from opensphere.report.study.spheres import sphere_figures
 from opensphere.report.study.sweep import sweep_figures
 from opensphere.report.study.trainings import drawn, roc_figures, training_figures
 
@@ -38,6 +39,7 @@ class Section:
     drawn: str
     training: list[Figure]
     roc: list[Figure]
+    spheres: list[Figure]
     data: list[Data]
     made: list[tuple[str, str]]
 
@@ -45,7 +47,7 @@ class Section:
     def figures(self) -> list[Figure]:
         own = [figure for one in self.choices for figure in (one.singles, one.forest) if figure is not None]
         data = [one.figure for one in self.data if one.figure is not None]
-        return [*self.sweeps, *own, *self.costs, *self.roc, *self.training, *data]
+        return [*self.sweeps, *own, *self.costs, *self.roc, *self.training, *self.spheres, *data]
 
     @property
     def printed(self) -> list[Figure]:
@@ -79,6 +81,7 @@ def build_section(study: Study, first: int, most: int, sheets: int = 1, pictures
         drawn=drawn(study),
         training=training_figures(study, first),
         roc=roc_figures(study, first),
+        spheres=sphere_figures(study),
         data=shown_data(study.data, f"data-{slug(study.folder.name)}", sheets, pictures),
         made=tables.made_rows(study),
     )

@@ -61,7 +61,7 @@ def test_verdicts_are_of_the_row_whichever_way_the_column_goes(tmp_path) -> None
 def test_few_numbers_are_shown_where_few_are_wanted(tmp_path) -> None:
     write_study(tmp_path, values=(0, 0.2))
     found, left = choices(read_study(tmp_path), 0, 1)
-    assert [one.label for one in found] == ["ACC10 on unseen, share 0"] and left.startswith("3 more numbers")
+    assert [one.label for one in found] == ["ACC10 on unseen, share 0"] and left.startswith("3 more numbers are")
 
 
 @pytest.mark.parametrize(
