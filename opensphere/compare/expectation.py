@@ -22,10 +22,11 @@ from opensphere.error import UserError
 from opensphere.metric.estimate import CONFIDENCE
 
 Values = dict[str, dict[str, float]]  # what one run reached, by set and column; NaN where it cannot be said
+SUFFIX = ".expected.yml"  # in the place of the config's own
 DIGITS = 4  # that a file keeps, two more than tables show
 _SAME = 0.51 * 10.0**-DIGITS  # two values that a file cannot tell apart
 # keys of a training config that no number depends on
-_FREE = ("proj_dir", "seed", "model_dir", "cfg_fname", "train_log", "val_log", "checkpoint_intvl")
+FREE = ("proj_dir", "seed", "model_dir", "cfg_fname", "train_log", "val_log", "checkpoint_intvl")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ class Expectation:
             name: {column: _number(values[place]) for column, values in columns.items()}
             for name, columns in self.values.items()
         }
+
+    def without(self, seed: int) -> "Expectation":
+        """What trainings with other seeds reached."""
+        kept = [place for place, number in enumerate(self.seeds) if number != seed]
+        values = {
+            name: {column: [one[place] for place in kept] for column, one in columns.items()}
+            for name, columns in self.values.items()
+        }
+        seeds, commits = [self.seeds[place] for place in kept], [self.commits[place] for place in kept]
+        return replace(self, seeds=seeds, commits=commits, values=values)
 
     def added(self, seed: int, commit: str | None, values: Values) -> "Expectation":
         """With the run of one more seed, in the order of the seeds; in the place of the run that had this seed.
@@ -99,18 +110,19 @@ def judge(recorded: Sequence[float | None], value: float, confidence: float = CO
 
     The interval is the prediction interval of Student's t for one more draw from a normal distribution whose mean and
     deviation are both unknown: mean +- t_{n-1} s sqrt(1 + 1/n). It holds the chance of the seed alone: the people of
-    the test set are the same each time, and so is what their choice does to the numbers.
+    the test set are the same each time, and so is what their choice does to the numbers. A value that is among those
+    recorded would be inside nearly by itself: leave its seed out first.
 
     Args:
-        recorded: (n,) values, a seed each.
-        value: of the training in question, another seed or the same one on another machine.
+        recorded: (n,) values, a seed each, none of them that of `value`.
+        value: of the training in question.
         confidence: share of further trainings that fall inside.
     """
     known = np.array([_number(one) for one in recorded], dtype=float)
     unknown = float("nan")
     if np.isnan(known).any() or math.isnan(value):
         return Judgement(unknown, unknown, unknown, "cannot be said", "there is no value for each seed")
-    mean = float(known.mean())
+    mean = float(known.mean()) if len(known) else unknown
     if len(known) < 2:
         return Judgement(mean, unknown, unknown, "cannot be said", "an interval needs two seeds or more")
     deviation = float(known.std(ddof=1))
@@ -145,7 +157,7 @@ def columns_of(values: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def path_of(config: Path) -> Path:
     """Where the expectation of a config stands."""
-    return config.with_name(f"{config.stem}.expected.yml")
+    return config.with_name(f"{config.stem}{SUFFIX}")
 
 
 def fingerprint(train: cfg.Config, test: cfg.Config) -> str:
@@ -153,7 +165,7 @@ def fingerprint(train: cfg.Config, test: cfg.Config) -> str:
 
     Seed, folders, logs and the number of workers do not count: what is measured does not depend on them.
     """
-    project = {key: value for key, value in (train.get("project") or {}).items() if key not in _FREE}
+    project = {key: value for key, value in (train.get("project") or {}).items() if key not in FREE}
     content = [_without_workers({**train, "project": project}), _without_workers(test)]
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]

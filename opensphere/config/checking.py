@@ -69,6 +69,8 @@ def check_train(config: Config, origin: str = "config") -> Config:
             f"{origin}: model.backbone.net.input_size is {net['input_size']}, but the training images are "
             f"{image_size} (data.train.dataset.image_size)"
         )
+    if resolved["project"]["seed"] < 0:
+        raise UserError(f"{origin}: project.seed: 0 or more, got {resolved['project']['seed']}")
     _settle_length(resolved, origin)
     return resolved
 

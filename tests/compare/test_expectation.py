@@ -37,6 +37,16 @@ def test_the_interval_by_hand() -> None:
     assert judge([1.0, 2.0, 3.0], 2 - reach - 1e-4).verdict == "outside"
 
 
+def test_a_seed_is_left_out_of_what_it_is_held_against() -> None:
+    """A run that changed by much would be inside of an interval of which it is a part, whatever it reached."""
+    three = TWO.added(1, "third", {"set": {"ACC": 70.0, "EER": 2.5}})
+    assert judge(three.values["set"]["ACC"], 70.0).verdict == "inside"
+    others = three.without(1)
+    assert others == TWO and three.without(7) == three
+    assert judge(others.values["set"]["ACC"], 70.0).verdict == "outside"
+    assert TWO.without(0).without(2) == replace(EMPTY, values={"set": {"ACC": [], "EER": []}})
+
+
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_nineteen_of_twenty_further_seeds_are_inside(seeds: int) -> None:
     draws = np.random.default_rng(seeds).normal(97.0, 0.3, (2000, seeds + 1))
@@ -47,6 +57,7 @@ def test_nineteen_of_twenty_further_seeds_are_inside(seeds: int) -> None:
 def test_what_cannot_be_said() -> None:
     assert judge([97.0], 97.0).verdict == "cannot be said"
     assert "two seeds" in judge([97.0], 97.0).why
+    assert "two seeds" in judge([], 97.0).why
     assert judge([97.0, None, 97.1], 97.0).verdict == judge([97.0, 97.2], NAN).verdict == "cannot be said"
     same = judge([100.0, 100.0, 100.0], 99.9)
     assert same.verdict == "cannot be said" and "one value" in same.why

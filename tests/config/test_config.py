@@ -124,6 +124,7 @@ def test_holdout_needs_no_set_of_base(path: Path) -> None:
         ("model.base.scheduler={type: MultiStepLR, milestones: 40}", r"milestones: expected a list"),
         ("model.base.scheduler={type: ReduceLROnPlateau}", r"scheduler\.type: unknown 'ReduceLROnPlateau'"),
         ("project.train_log={screen_intvl: 0}", r"project\.train_log\.screen_intvl: at least 1, got 0"),
+        ("project.seed=-1", r"project\.seed: 0 or more, got -1"),
         ("project.3=a", r"project\.3: Project has no such key"),
         ("model.head.net=CosFace", r"model\.head\.net: says no type"),
     ],
