@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from opensphere import config as cfg
-from opensphere.compare.plan import read_plan
+from opensphere.compare.reading import read_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPERS = [path for path in (ROOT / "config/papers").rglob("*.yml") if not path.name.endswith(".expected.yml")]

@@ -2,33 +2,37 @@
 
 import argparse
 import json
-import os
-import re
-import subprocess
-import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from rich.console import Console
 
 from opensphere import config as cfg
 from opensphere import protocol, storage
+from opensphere.command.build import build_sets
+from opensphere.command.jobs import Interrupted, count_jobs, read_shard, run_jobs
 from opensphere.command.report import offer_page
-from opensphere.command.running import Choice, Interrupted, Runner, choose
-from opensphere.command.screen import json_text, make_console, print_table, table_text
-from opensphere.command.test import check_resampling
+from opensphere.command.running import RUNNING, Choice, Runner, choose, chosen, state_of_trial, trials_of
+from opensphere.command.screen import json_text, make_console, opening, print_table, table_text
+from opensphere.command.shelf import digest_of_sets
+from opensphere.command.test import check_resampling, refuse_names
 from opensphere.command.train import INTERRUPTED
 from opensphere.compare import writing
 from opensphere.compare.latex import latex_text
-from opensphere.compare.plan import Cell, Plan, read_plan
-from opensphere.compare.table import DIVERGED, FINISHED, Result, tabulate
+from opensphere.compare.outcome import read_state
+from opensphere.compare.plan import Cell, Plan
+from opensphere.compare.reading import read_plan
+from opensphere.compare.table import DIVERGED, FAILED, FINISHED, MISSING, Result, tabulate
 from opensphere.engine.folder import given_text
-from opensphere.engine.parallel import is_first_rank, launched
+from opensphere.engine.parallel import NAMES, is_first_rank
 from opensphere.error import UserError
 
+_PRECISION = "precision.json"
 _NAMES = ("name", "metrics", "in_memory", "test_mode")  # of a set: what does not change its images
 
 
@@ -45,9 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retry", action="store_true", help="make runs that diverged again")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and what is known of them, train nothing")
     parser.add_argument("--resamples", metavar="N", type=int, default=1000, help="of the people, for intervals (1000)")
-    parser.add_argument("--no-tables", action="store_true", help=argparse.SUPPRESS)  # one of several jobs
+    # of one of several jobs, and when the call began that started them
+    parser.add_argument("--no-tables", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="for the base config, or data.test.0... for tests"
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="for the base config; data.test.N... for set N of the tests, from 0 over all test configs",
     )
 
 
@@ -63,52 +72,132 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
     plan = read_plan(path, arguments.overrides)
     part, parts = read_shard(arguments.shard)
+    jobs = count_jobs(arguments.jobs)
     folder = Path(arguments.proj_dir) / plan.name
-    runner = prepare(plan, folder, arguments, console)
+    runner = prepare(plan, folder, arguments, jobs, console)
     if arguments.dry_run:
         return list_runs(runner, console)
     if is_first_rank():
         storage.write_text(folder / "study.yml", given_text(path, arguments.overrides))
-    jobs = arguments.jobs or (1 if launched() else max(1, torch.cuda.device_count()))
-    if jobs > 1:
-        status = run_jobs(jobs)
-        if status:
-            return status
+    ended = []
     try:
-        choices = choose(runner)
-        cells = runner.plan.cells({choice.arm: choice.point for choice in choices})
-        runner.make(cells[part - 1 :: parts])
+        if jobs > 1:
+            ended = run_jobs(jobs, words_of_job(arguments, runner.began))
+        choices = chosen(runner) if jobs > 1 else choose(runner)
+        cells = cells_of(runner, choices)
+        own = [cell for cell in cells[part - 1 :: parts] if cell.arm not in lost_arms(choices)]
+        if jobs == 1:
+            runner.refuse_others(own)
+            runner.make(own)
     except Interrupted:
         console.print(f"stopped and saved; the same command goes on: {folder}", markup=False, soft_wrap=True)
         return INTERRUPTED
     if arguments.no_tables or not is_first_rank():
         return 0
-    return conclude(runner, cells, choices, console, time.perf_counter() - began)
+    status = conclude(runner, cells, own, choices, console, time.perf_counter() - began)
+    for number in (number for number in ended if number):
+        console.print(f"one of the {jobs} processes ended with status {number}", markup=False)
+        status = status or 1
+    return status
 
 
-def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, console: Console) -> Runner:
-    """Check all that can be checked before the first run: configs, test sets, the column of the verdicts.
+def words_of_job(arguments: argparse.Namespace, began: float) -> list[str]:
+    """The arguments of `opensphere` for one of several processes that make the runs of a call."""
+    words = ["compare", arguments.file, f"--proj_dir={arguments.proj_dir}", f"--resamples={arguments.resamples}"]
+    words += ["--jobs=1", "--no-tables", f"--began={began!r}"]
+    words += [f"--shard={arguments.shard}"] * bool(arguments.shard) + ["--retry"] * arguments.retry
+    return [*words, *arguments.overrides]
+
+
+def cells_of(runner: Runner, choices: Sequence[Choice]) -> list[Cell]:
+    """All runs of the study; those of arms whose grid chose nothing are without its changes."""
+    return runner.plan.cells({choice.arm: choice.point for choice in choices if choice.point is not None})
+
+
+def lost_arms(choices: Sequence[Choice]) -> dict[str, str]:
+    """The arms whose grids chose nothing, and why."""
+    return {choice.arm: choice.why for choice in choices if choice.point is None}
+
+
+def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, jobs: int, console: Console) -> Runner:
+    """Check all that can be checked before the first run: configs, data, columns, and what is there already.
 
     Raises:
         UserError: one of them cannot be used.
     """
-    plan.settle_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    cells = plan.cells({arm.name: arm.points[0] for arm in plan.arms})
-    for arm in plan.arms:
-        for point in arm.points if arm.grid else ():
-            refuse_test_people(plan.trial(arm, point), plan)
-    runner = Runner(plan, folder, arguments.resamples, arguments.retry)
+    refuse_names(plan.test)
+    measured = settle_precision(plan, folder)
+    cells, grids = plan.cells({arm.name: arm.points[0] for arm in plan.arms}), trials_of(plan)
+    for _, trial in (point for points in grids.values() for point in points):
+        refuse_test_people(trial, plan)
+    runner = Runner(plan, folder, arguments.resamples, arguments.retry, jobs, arguments.began or time.time())
     runner.said = lambda text: console.print(text, markup=False, soft_wrap=True)
-    view = cfg.view_of(cells[0].resolved["data"]["train"]["dataset"])
-    columns: dict[str, list[str]] = {}
-    for block in plan.test["data"]["test"]:
-        dataset = runner.shelf.build(cfg.with_view(block["dataset"], view))
-        columns[dataset.name] = protocol.check(dataset)
-    known = list(dict.fromkeys(column for own in columns.values() for column in own))
-    if plan.metric and plan.metric not in known:
-        raise UserError(f"{arguments.file}: metric: no test set has {plan.metric}; they have {', '.join(known)}")
-    runner.plan = replace(plan, metric=plan.metric or known[0])
+    with opening(console):
+        view = cfg.view_of(cells[0].resolved["data"]["train"]["dataset"])
+        tests = [runner.shelf.build(cfg.with_view(block["dataset"], view)) for block in plan.test["data"]["test"]]
+        known = list(dict.fromkeys(column for dataset in tests for column in protocol.check(dataset)))
+        if plan.metric and plan.metric not in known:
+            raise UserError(f"{arguments.file}: metric: no test set has {plan.metric}; they have {', '.join(known)}")
+        runner.plan, runner.images = replace(plan, metric=plan.metric or known[0]), digest_of_sets(tests)
+        for points in grids.values():
+            check_tune_metric(runner, points[0][1], arguments.file)
+        choices = chosen(runner)
+        settled = [cell for cell in cells_of(runner, choices) if cell.arm not in lost_arms(choices)]
+        runner.refuse_others(settled, [trial for points in grids.values() for _, trial in points])
+    if measured and not arguments.dry_run:
+        plan.base["project"]["precision"] = keep_precision(folder, plan.base["project"]["precision"])
     return runner
+
+
+def settle_precision(plan: Plan, folder: Path) -> bool:
+    """Put what `auto` comes to into the base config: what the study was begun with, else what is measured here and now.
+
+    Returns:
+        Whether the base config leaves it open.
+    """
+    project, device = plan.base.setdefault("project", {}), _device()
+    if (project.get("precision") or "auto") != "auto":
+        return False
+    project["precision"] = read_state(folder / _PRECISION).get(device.type)
+    if project["precision"] not in NAMES:
+        project["precision"] = "auto"
+        plan.settle_precision(device)
+    return True
+
+
+def keep_precision(folder: Path, measured: str) -> str:
+    """What the first process of a study measured, for all others: it names their runs.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    path, kind = folder / _PRECISION, _device().type
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            kept = read_state(path)
+            if kept.get(kind) not in NAMES:
+                kept[kind] = measured
+                storage.write_text(path, json.dumps(kept) + "\n")
+            return kept[kind]
+    except (OSError, NotImplementedError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{folder}: cannot be written to: {why}; name another folder with --proj_dir") from None
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_tune_metric(runner: Runner, trial: Cell, file: str) -> None:
+    """Raises UserError if the validation set that a grid chooses by has no such column."""
+    sets = build_sets(trial.resolved, runner.plan.origin, runner.shelf.build)
+    first, metric = sets.val[0][0], runner.plan.tune.metric
+    columns = protocol.check(first)
+    if metric not in columns:
+        raise UserError(
+            f"{file}: tune.metric: the validation set {first.name} has no {metric}; it has {', '.join(columns)}"
+        )
 
 
 def refuse_test_people(trial: Cell, plan: Plan) -> None:
@@ -119,73 +208,94 @@ def refuse_test_people(trial: Cell, plan: Plan) -> None:
 
     val = trial.resolved["data"]["val"]
     view = cfg.view_of(trial.resolved["data"]["train"]["dataset"])
-    for chosen in val if isinstance(val, list) else ():
+    for asked in val if isinstance(val, list) else ():
         for block in plan.test["data"]["test"]:
-            if images(chosen) == images({"dataset": cfg.with_view(block["dataset"], view)}):
+            if images(asked) == images({"dataset": cfg.with_view(block["dataset"], view)}):
                 raise UserError(
-                    f"{plan.origin}: data.val: {chosen['dataset'].get('name')} is the test set "
+                    f"{plan.origin}: data.val: {asked['dataset'].get('name')} is the test set "
                     f"{block['dataset'].get('name')}; grids choose on other people"
                 )
 
 
-def read_shard(text: str | None) -> tuple[int, int]:
-    """The part, from 1, and the number of parts.
-
-    Raises:
-        UserError: it is not written as 1/4.
-    """
-    if text is None:
-        return 1, 1
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not 1 <= part <= parts:
-        raise UserError(f"--shard {text}: write 1/4 for the first of four parts, 4/4 for the last")
-    return part, parts
-
-
-def run_jobs(jobs: int) -> int:
-    """Let so many processes of this very command share the runs; returns the first status that is not 0.
-
-    Each takes the next run that nobody is at. They share the GPUs, or the cores, evenly.
-    """
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    gpus = torch.cuda.device_count()
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
-    started = []
-    for job in range(jobs):
-        environment = {**os.environ, "OMP_NUM_THREADS": threads}
-        if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = listed.split(",")[job % gpus]
-        command = [sys.executable, "-m", "opensphere", *sys.argv[1:], "--jobs", "1", "--no-tables"]
-        started.append(subprocess.Popen(command, env=environment))
-    try:
-        found = [process.wait() for process in started]
-    except KeyboardInterrupt:  # the terminal has told them too
-        found = [process.wait() for process in started]
-    return next((status for status in found if status), 0)
-
-
 def list_runs(runner: Runner, console: Console) -> int:
     """Print the runs of the study, those of grids first, and what is known of them."""
-    trials = [runner.plan.trial(arm, point).name for arm in runner.plan.arms if arm.grid for point in arm.points]
-    for name in trials:
-        done = (runner.folder / "grid" / name / "score.json").is_file()
-        console.print(f"{'done' if done else 'to do':8} grid/{name}", markup=False)
-    if trials:
+    trials = [trial for points in trials_of(runner.plan).values() for _, trial in points]
+    states = [state_of_trial(runner, trial) for trial in trials]
+    for trial, state in zip(trials, states, strict=True):
+        console.print(f"{state:8} grid/{trial.name}", markup=False, soft_wrap=True)
+    choices = chosen(runner)
+    cells = [cell for cell in cells_of(runner, choices) if cell.arm not in lost_arms(choices)]
+    if MISSING in states or RUNNING in states:
         console.print(f"and {len(runner.plan.cells({}))} runs with what the grids choose", markup=False)
         return 0
-    for cell in runner.plan.cells({}):
-        console.print(f"{runner.known(cell).status:8} runs/{cell.name}", markup=False)
+    for cell in cells:
+        console.print(f"{runner.state(cell):8} runs/{cell.name}", markup=False, soft_wrap=True)
+    for arm, why in lost_arms(choices).items():
+        console.print(f"{FAILED:8} {arm}: {why}", markup=False, soft_wrap=True)
     return 0
 
 
-def conclude(runner: Runner, cells: list[Cell], choices: list[Choice], console: Console, seconds: float) -> int:
-    """Write the tables and the page of what is there; returns the exit status."""
-    plan, folder = runner.plan, runner.folder
-    results = [runner.known(cell) for cell in cells]
-    if not any(result.status in (FINISHED, DIVERGED) for result in results):
+def conclude(
+    runner: Runner, cells: list[Cell], own: list[Cell], choices: list[Choice], console: Console, seconds: float
+) -> int:
+    """Write the tables and the page of what is there; returns the exit status.
+
+    Args:
+        own: the runs that this call was to make; others are no fault of it.
+    """
+    folder, lost = runner.folder, lost_arms(choices)
+    states = {cell.name: runner.state(cell) for cell in cells if cell.arm not in lost}
+    results = [
+        as_result(runner, cell, states[cell.name])
+        if cell.arm not in lost
+        else Result(cell.arm, cell.setting, cell.seed, "", FAILED, lost[cell.arm])
+        for cell in cells
+    ]
+    running = list(states.values()).count(RUNNING)
+    if any(result.status in (FINISHED, DIVERGED) for result in results):
+        write_tables_of(runner, results, choices, console, seconds)
+    elif not running and len(own) == len(states):
         why = next((result.why for result in results if result.why), "no run was made")
         raise UserError(f"{folder}: there is nothing to compare: {why}")
+    else:
+        console.print("there is nothing to compare yet", markup=False)
+    status = _say_what_is_missing(states, results, own, lost, console)
+    if running:
+        console.print(f"others are at work on {running} runs; the tables are of what is there", markup=False)
+    console.print(f"tables, runs and all that is needed to repeat them: {folder}", markup=False, soft_wrap=True)
+    return status
+
+
+def _say_what_is_missing(
+    states: dict[str, str], results: list[Result], own: list[Cell], lost: dict[str, str], console: Console
+) -> int:
+    """Print which runs are not there, and why; returns the exit status."""
+    by_folder = {result.folder: result for result in results}
+    missing = [cell.name for cell in own if states[cell.name] not in (FINISHED, DIVERGED, RUNNING)]
+    for name in missing:
+        why = by_folder[f"runs/{name}"].why
+        said = f": {why}" if states[name] == FAILED else " yet" if states[name] == MISSING else ""
+        console.print(f"{states[name]}: runs/{name}{said}", markup=False, soft_wrap=True)
+    for arm, why in lost.items():
+        console.print(f"{FAILED}: {arm}: {why}", markup=False, soft_wrap=True)
+    mine = {cell.name for cell in own}
+    others = sum(state not in (FINISHED, DIVERGED, RUNNING) and name not in mine for name, state in states.items())
+    if others:
+        console.print(f"{others} runs are of other parts, and not made yet", markup=False)
+    return 1 if missing or lost else 0
+
+
+def as_result(runner: Runner, cell: Cell, state: str) -> Result:
+    """What is known of a run, as tables have it: one that is not at its end is missing, and says how it stands."""
+    found = runner.known(cell)
+    return found if found.status == state else replace(found, status=MISSING, why=state)
+
+
+def write_tables_of(
+    runner: Runner, results: list[Result], choices: list[Choice], console: Console, seconds: float
+) -> None:
+    """Write study.json, the tables and the page, and print the main tables."""
+    plan, folder = runner.plan, runner.folder
     study = describe(plan, choices, results, folder, seconds)
     names = [setting.name for setting in plan.settings]
     study |= tabulate([arm.name for arm in plan.arms], names, plan.seeds, plan.baseline, plan.metric, results)
@@ -193,18 +303,14 @@ def conclude(runner: Runner, cells: list[Cell], choices: list[Choice], console: 
     storage.write_text(folder / "study.json", text)
     show(json.loads(text), folder, console)
     offer_page([folder], console)
-    missing = [result for result in results if result.status not in (FINISHED, DIVERGED)]
-    for result in missing:
-        console.print(f"{result.status}: {result.folder}: {result.why or 'not made yet'}", markup=False, soft_wrap=True)
-    console.print(f"tables, runs and all that is needed to repeat them: {folder}", markup=False, soft_wrap=True)
-    return 1 if missing else 0
 
 
 def describe(plan: Plan, choices: list[Choice], results: list[Result], folder: Path, seconds: float) -> dict[str, Any]:
     """What study.json says beside results: `seconds` of this call and of those before it."""
-    made = [read_json(folder / result.folder / "versions.json") or [{}] for result in results]
-    distinct = {json.dumps(entry[-1], sort_keys=True): entry[-1] for entry in made if entry[-1]}
-    before = read_json(folder / "study.json") or {}
+    places = [folder / "grid" / trial.name for points in trials_of(plan).values() for _, trial in points]
+    versions = versions_of([*places, *(folder / result.folder for result in results if result.folder)])
+    choices = [choice for choice in choices if choice.point is not None]
+    before = read_state(folder / "study.json")
     return {
         "study": plan.name,
         "title": plan.title,
@@ -217,26 +323,43 @@ def describe(plan: Plan, choices: list[Choice], results: list[Result], folder: P
         "arms": [arm.name for arm in plan.arms],
         "vary": plan.vary,
         "settings": [{"name": setting.name, "values": dict(setting.changes)} for setting in plan.settings],
-        "chosen": [{"arm": choice.arm, "values": dict(choice.point), "tried": choice.tried} for choice in choices],
-        "versions": list(distinct.values()),
+        "chosen": [
+            {"arm": choice.arm, "values": dict(choice.point or ()), "tried": choice.tried} for choice in choices
+        ],
+        "versions": versions,
         "seconds": seconds + (before.get("seconds") or 0.0),
-        "machine": ", ".join(dict.fromkeys(str(entry.get("processor")) for entry in distinct.values())),
+        "machine": ", ".join(dict.fromkeys(str(entry.get("processor")) for entry in versions)),
     }
 
 
-def read_json(path: Path) -> Any:
-    """What a file of ours holds; None where it is not there or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+def versions_of(places: Sequence[Path]) -> list[dict[str, Any]]:
+    """What made runs, each only once: also what only went on with one."""
+    found: dict[str, dict[str, Any]] = {}
+    for place in places:
+        try:
+            entries = json.loads((place / "versions.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        for entry in entries if isinstance(entries, list) else ():
+            about = {key: value for key, value in entry.items() if key != "from_update"}  # of one run
+            found.setdefault(json.dumps(about, sort_keys=True), about)
+    return list(found.values())
+
+
+def revision_notes(versions: Sequence[dict[str, Any]]) -> list[str]:
+    """What is to say where runs were made by different code, or by code that no revision holds."""
+    found = dict.fromkeys(str(entry.get("git") or f"opensphere {entry.get('opensphere')}") for entry in versions)
+    short = [f"{name[:10]}-dirty" if name.endswith("-dirty") else name[: 40 if " " in name else 10] for name in found]
+    notes = [f"runs were made by {len(short)} revisions of the code: {', '.join(short)}"] if len(short) > 1 else []
+    dirty = [name for name in short if name.endswith("-dirty")]
+    return notes + [f"{', '.join(dirty)}: with changes that no revision holds"] * bool(dirty)
 
 
 def show(study: dict[str, Any], folder: Path, console: Console) -> None:
     """Print the main tables of study.json; write all of them as text, CSV, Markdown and LaTeX."""
     for title, rows in writing.main_tables(study):
         print_table(console, title, rows)
-    notes = writing.notes(study)
+    notes = [*writing.notes(study), *revision_notes(study["versions"])]
     for note in notes:
         console.print(note, markup=False)
     whole = [table_text(title, rows) for title, rows in writing.all_tables(study)]

@@ -18,16 +18,20 @@ from opensphere.command.evidence import write_evidence
 from opensphere.command.report import offer_page
 from opensphere.command.screen import Rows, load_images, make_console, print_table, write_tables
 from opensphere.command.test import write_results
-from opensphere.compare.plan import read_plan
+from opensphere.compare.plan import Cell, Plan
+from opensphere.compare.reading import read_plan
 from opensphere.dataset.augment import normalise
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
 from opensphere.engine.folder import make_run_folder, versions
 from opensphere.engine.parallel import World, launch
 from opensphere.engine.settings import DataLoader
+from opensphere.error import UserError
 from opensphere.metric.estimate import Estimate
 from opensphere.protocol.measurement import Measurement
 
+# what a study has for `compare`, and a demo does not do
+_OF_STUDIES = ("vary", "seeds", "tune", "baseline", "metric")
 TITLE = "Losses under identical conditions"
 RESAMPLES = 1000  # of the people, for intervals
 
@@ -49,11 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     """
     console = make_console()
     began = time.perf_counter()
-    plan = read_plan(Path(arguments.config), arguments.overrides, least=1)
+    path = Path(arguments.config)
+    plan = read_plan(path, arguments.overrides, least=1)
+    refuse_studies(plan, path)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plan.settle_precision(device)
     cells = plan.cells({arm.name: arm.points[0] for arm in plan.arms})
     first = cells[0].resolved
+    refuse_other_data(cells, path)
     sets = build_sets(first, plan.origin)
     view = cfg.view_of(first["data"]["train"]["dataset"])
     tests = [cfg.build_dataset(cfg.with_view(block["dataset"], view)) for block in plan.test["data"]["test"]]
@@ -94,6 +101,31 @@ def run(arguments: argparse.Namespace) -> int:
     offer_page([folder], console)
     console.print(f"{time.perf_counter() - began:,.0f} seconds in all; runs, logs and tables are in {folder}")
     return 0
+
+
+def refuse_studies(plan: Plan, path: Path) -> None:
+    """Raises UserError if a file asks for what `compare` does: here each head is trained once, on the same images."""
+    asked = [key for key in _OF_STUDIES if key in cfg.load_plain(path)]
+    asked += [f"heads.{number}.grid" for number, arm in enumerate(plan.arms) if arm.grid]
+    if asked:
+        raise UserError(
+            f"{path}: {asked[0]}: the demo trains each head once; take it out, or run: opensphere compare {path}"
+        )
+
+
+def refuse_other_data(cells: list[Cell], path: Path) -> None:
+    """Raises UserError if a head asks for images of its own; only how batches are made of them may differ."""
+
+    def images(cell: Cell) -> Any:
+        data = cell.resolved["data"]
+        blocks = [data["train"], *([data["val"]] if isinstance(data["val"], dict) else data["val"])]
+        return [{key: value for key, value in block.items() if key != "dataloader"} for block in blocks]
+
+    if other := next((cell.arm for cell in cells if images(cell) != images(cells[0])), None):
+        raise UserError(
+            f"{path}: heads: {other}: its overrides change the images, which all heads of the demo share; put the "
+            "change under `overrides` of the file"
+        )
 
 
 def train_one(resolved: cfg.Config, sets: Sets, origin: str) -> train.Outcome:

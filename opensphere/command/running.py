@@ -5,36 +5,46 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from filelock import FileLock, Timeout
 
 from opensphere import config as cfg
 from opensphere import memory, storage
 from opensphere.command import train
 from opensphere.command.build import build_sets
+from opensphere.command.jobs import Interrupted, claimed, is_claimed, world_size
 from opensphere.command.screen import Rows, load_images, make_console
-from opensphere.command.shelf import Shelf
+from opensphere.command.shelf import Shelf, digest_of_files, digest_of_sets
 from opensphere.command.test import test_folder, write_results
-from opensphere.compare.outcome import last_energy, last_validation, read_outcome, write_outcome
-from opensphere.compare.plan import Arm, Cell, Change, Plan, digest_of
+from opensphere.compare.outcome import (
+    Origin,
+    last_energy,
+    last_validation,
+    origin_of,
+    read_outcome,
+    read_state,
+    state_of_run,
+    write_outcome,
+    write_state,
+)
+from opensphere.compare.plan import Cell, Change, Plan, digest_of
 from opensphere.compare.table import DIVERGED, FAILED, FINISHED, MISSING, Result
 from opensphere.engine import checkpoint
-from opensphere.engine.parallel import World, is_first_rank, launch, launched, spawns
+from opensphere.engine.parallel import World, is_first_rank, launch, spawns
 from opensphere.error import Diverged, UserError
 from opensphere.metric.estimate import Estimate
 from opensphere.report.columns import lower_is_better
 
+RUNNING, TRAINED = "running", "trained, to be tested"  # beside the states of results
+
 _POLL = 2.0  # seconds between two looks at what another process is at
 
-
-class Interrupted(Exception):
-    """Somebody asked a training to stop; what it did is saved."""
+T = TypeVar("T")
 
 
 @dataclass
@@ -45,7 +55,10 @@ class Runner:
         plan: the study.
         folder: of the study.
         resamples: of the people, for intervals.
-        retry: make runs again that failed or diverged.
+        retry: make runs again that diverged.
+        jobs: processes that share the runs, and so the devices.
+        began: when the call that this is a part of began, in seconds since 1970: what failed since is not tried again.
+        images: a digest of what is in the test sets; empty: not known.
         said: told a line for each run.
     """
 
@@ -53,8 +66,12 @@ class Runner:
     folder: Path
     resamples: int
     retry: bool = False
+    jobs: int = 1
+    began: float = field(default_factory=time.time)
+    images: str = ""
     said: Callable[[str], None] = print
     shelf: Shelf = field(default_factory=Shelf)
+    _digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def asked(self) -> str:
@@ -64,13 +81,22 @@ class Runner:
     def known(self, cell: Cell) -> Result:
         """What came of a run, if it was made before."""
         blank = Result(cell.arm, cell.setting, cell.seed, f"runs/{cell.name}", MISSING)
-        return read_outcome(self.folder / blank.folder, blank, self.asked)
+        return read_outcome(self.folder / blank.folder, blank, self.asked, self.images)
 
-    def to_do(self, cells: Sequence[Cell]) -> list[tuple[Cell, str]]:
-        """Those whose result is not there yet, and what they are now; one that failed may have failed for want of
-        something, and is tried again."""
-        again = (MISSING, "trained", FAILED, *((DIVERGED,) if self.retry else ()))
-        return [(cell, status) for cell in cells if (status := self.known(cell).status) in again]
+    def state(self, cell: Cell) -> str:
+        """How a run stands: the status of its result, or `RUNNING` or `TRAINED`."""
+        status = self.known(cell).status
+        if status not in (FINISHED, DIVERGED) and is_claimed(self.folder / "runs" / cell.name):
+            return RUNNING
+        return TRAINED if status == "trained" else status
+
+    def wants(self, cell: Cell) -> bool:
+        """Whether a run is to be made, or only to be tested; one that failed may have failed for want of something."""
+        status = self.known(cell).status
+        if status in (FAILED, DIVERGED):
+            before = state_of_run(self.folder / "runs" / cell.name).get("ended", 0.0) < self.began
+            return before and (status == FAILED or self.retry)
+        return status in (MISSING, "trained")
 
     def make(self, cells: Sequence[Cell]) -> None:
         """Make those runs that are not there; those that another process is at are left to it.
@@ -78,44 +104,104 @@ class Runner:
         Raises:
             Interrupted: somebody asked to stop.
         """
-        wanted = self.to_do(cells)
+        wanted = [cell for cell in cells if self.wants(cell)]
         began = time.perf_counter()
-        for number, (cell, status) in enumerate(wanted):
-            with _claimed(self.folder / "runs" / cell.name) as mine:
-                if not mine:
-                    continue
-                before = self.known(cell)
-                if before.status != status:
-                    continue  # another process was at it meanwhile
-                result = self._run(cell, before)
-                if is_first_rank():
-                    write_outcome(self.folder / result.folder, result, self.asked)
+        for number, cell in enumerate(wanted):
+            with claimed(self.folder / "runs" / cell.name) as mine:
+                if not mine or not self.wants(cell):
+                    continue  # another process is at it, or was meanwhile
+                result = self._run(cell, self.known(cell))
             left = (time.perf_counter() - began) / (number + 1) * (len(wanted) - number - 1)
             place, rest = f"[{number + 1}/{len(wanted)}]", timedelta(seconds=round(left))
             self.said(f"{place} {cell.name}: {self._spell(result)}; {rest} left")
 
     def _run(self, cell: Cell, before: Result) -> Result:
-        place = self.folder / before.folder
-        try:
+        """Make what is missing of a run, and keep what came of each step."""
+        place, origin = self.folder / before.folder, self.origin(cell)
+        if before.status == "trained":
+            origin = origin_of(state_of_run(place))
+        else:
             if before.status == DIVERGED:  # its last checkpoint would lead there again
                 (place / checkpoint.NAME).unlink(missing_ok=True)
-            if before.status != "trained":
-                seconds, rate, most = self.train(cell, place)
-                before = replace(before, seconds=seconds, images_per_second=rate, memory_mb=most)
-            found = self._test(cell, place) if is_first_rank() else {}
-            return replace(before, status=FINISHED, why="", estimates=found, energy=last_energy(place))
-        except (KeyboardInterrupt, Interrupted):
+            self._keep(replace(before, status=MISSING), origin)  # whoever goes on with it then knows how it began
+            costs, status, why = self.attempt(lambda: self.train(cell, place), place)
+            before = replace(before, status=status, why=why, **(costs or {}))  # type: ignore[arg-type]
+            if costs is None:
+                self._keep(before, origin)
+                return before
+            self._keep(replace(before, status="trained"), origin)
+        found, status, why = self.attempt(lambda: self._test(cell, place) if is_first_rank() else {}, place)
+        result = replace(before, status=status, why=why, estimates=found or {})
+        result = replace(result, energy=last_energy(place)) if status == FINISHED else result
+        self._keep(result, origin)
+        return result
+
+    def _keep(self, result: Result, origin: Origin) -> None:
+        if is_first_rank():
+            write_outcome(self.folder / result.folder, result, self.asked, origin, self.images)
+
+    def attempt(self, work: Callable[[], T], place: Path) -> tuple[T | None, str, str]:
+        """What some work comes to, how it ended and why: one run must not take the others with it.
+
+        Args:
+            place: the folder that is told of errors that are not meant for people.
+        """
+        try:
+            return work(), FINISHED, ""
+        except Interrupted:
             raise
         except Diverged as error:
-            return replace(before, status=DIVERGED, why=str(error))
+            return None, DIVERGED, str(error)
         except UserError as error:
-            return replace(before, status=FAILED, why=str(error))
-        except Exception as error:  # one run must not take the others with it
+            return None, FAILED, str(error)
+        except Exception as error:
             storage.write_text(place / "error.txt", traceback.format_exc())
-            return replace(before, status=FAILED, why=f"{type(error).__name__}: {error}".strip().split("\n")[0])
+            return None, FAILED, f"{type(error).__name__}: {error}".strip().split("\n")[0]
 
-    def train(self, cell: Cell, place: Path) -> tuple[float, float, float]:
-        """Train a run to its end; returns what it cost: seconds, images a second, and MiB at most.
+    def origin(self, cell: Cell, chooses: bool = False) -> Origin:
+        """What a run would be trained by and on, now.
+
+        Args:
+            chooses: it is a point of a grid, which depends on the validation sets too.
+
+        Raises:
+            UserError: its data or the weights that it begins with cannot be used.
+        """
+        _, parallel = cfg.settings(cell.resolved)
+        size = world_size(parallel, self.jobs)
+        shared = size > 1 and parallel.sync_bn and torch.cuda.is_available()
+        train = cell.resolved["data"]["train"]
+        learnt = [train["dataset"], train["subset"], train["corruption"], cell.resolved["data"]["val"], chooses]
+        data = self._digest(learnt, lambda: self._digest_of_data(cell, chooses))
+        parts = [cell.resolved["model"][part].get("pretrained") for part in ("backbone", "head")]
+        paths = [path for path in parts if path]
+        return Origin(size, shared, data, self._digest(paths, lambda: digest_of_files(paths)))
+
+    def _digest(self, about: object, find: Callable[[], str]) -> str:
+        key = json.dumps(about, sort_keys=True)
+        if key not in self._digests:
+            self._digests[key] = find()
+        return self._digests[key]
+
+    def _digest_of_data(self, cell: Cell, chooses: bool) -> str:
+        sets = build_sets(cell.resolved, self.plan.origin, self.shelf.build)
+        return digest_of_sets([sets.train, *(dataset for dataset, _ in sets.val if chooses)])
+
+    def refuse_others(self, cells: Sequence[Cell], trials: Sequence[Cell] = ()) -> None:
+        """Raises UserError if a run that is there was made by other means, or of other data, than are there now."""
+        for cell in cells:
+            place = self.folder / "runs" / cell.name
+            state, now = state_of_run(place), self.origin(cell)
+            begun = state.get("status") in (FINISHED, DIVERGED, "trained") or (place / checkpoint.NAME).is_file()
+            if state and begun:
+                _refuse_other(origin_of(state), now, place)
+        for trial in trials:
+            state, now = read_state(_score_path(self, trial)), self.origin(trial, chooses=True)
+            if state and state.get("status") != FAILED:
+                _refuse_other(origin_of(state), now, _score_path(self, trial).parent)
+
+    def train(self, cell: Cell, place: Path) -> dict[str, float]:
+        """Train a run to its end; returns what is known of its costs, as `Result` calls them.
 
         Raises:
             Diverged, UserError: as training does.
@@ -135,12 +221,15 @@ class Runner:
             train.worker, parallel, resolved, cfg.dump(cell.resolved), self.plan.origin, resumed, sets, place
         )
         if outcome is None:  # by several processes, which keep their figures to themselves
-            return math.nan, math.nan, math.nan
+            return {}
         if not outcome.finished:
             raise Interrupted
+        rate = outcome.images_per_second
+        if not rate:
+            return {}  # nothing was left to do of a run that was ended at its end
         images = resolved["project"]["max_iters"] * resolved["data"]["train"]["dataloader"]["batch_size"]
-        rate = outcome.images_per_second or math.nan  # nothing was left to do of a run that was killed at its end
-        return images / rate, rate, memory.peak(device) / 2**20
+        most = memory.peak(device) / 2**20
+        return {"seconds": images / rate, "images_per_second": rate, "memory_mb": most}
 
     def _test(self, cell: Cell, place: Path) -> dict[str, dict[str, Estimate]]:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -165,86 +254,107 @@ class Choice:
     """What a grid chose.
 
     Attributes:
-        point: the changes; empty where nothing was to choose.
+        point: the changes; None where no point has a score.
         tried: each point with its score on validation people (NaN where there is none) and why it has none.
+        why: the reason where nothing could be chosen.
     """
 
     arm: str
-    point: tuple[Change, ...]
+    point: tuple[Change, ...] | None
     tried: Rows
+    why: str = ""
 
 
 def choose(runner: Runner) -> list[Choice]:
     """Run the grids of a study on validation people, and choose; waits for points that another process is at.
 
     Raises:
-        UserError: no point of an arm could be trained, or the validation set has no such column.
         Interrupted: somebody asked to stop.
     """
-    return [_choose(runner, arm) for arm in runner.plan.arms if arm.grid]
+    for trials in trials_of(runner.plan).values():
+        while left := [trial for _, trial in trials if _is_open(runner, trial)]:
+            for trial in left:
+                _score(runner, trial)
+            if any(_is_open(runner, trial) for trial in left):
+                time.sleep(_POLL)
+    return chosen(runner)
 
 
-def _choose(runner: Runner, arm: Arm) -> Choice:
-    trials = [(point, runner.plan.trial(arm, point)) for point in arm.points]
+def chosen(runner: Runner) -> list[Choice]:
+    """What the grids of a study choose by the points that are there."""
+    return [_chosen(runner, arm, trials) for arm, trials in trials_of(runner.plan).items()]
+
+
+def trials_of(plan: Plan) -> dict[str, list[tuple[tuple[Change, ...], Cell]]]:
+    """The points of grids with their runs, by arm. Raises UserError if a config cannot be used."""
+    return {arm.name: [(point, plan.trial(arm, point)) for point in arm.points] for arm in plan.arms if arm.grid}
+
+
+def _chosen(runner: Runner, arm: str, trials: Sequence[tuple[tuple[Change, ...], Cell]]) -> Choice:
     metric = runner.plan.tune.metric
-    while left := [trial for _, trial in trials if not _score_path(runner, trial).is_file()]:
-        for trial in left:
-            _score(runner, trial, metric)
-        if any(not _score_path(runner, trial).is_file() for trial in left):
-            time.sleep(_POLL)
     tried: Rows = []
     for point, trial in trials:
-        why = json.loads(_score_path(runner, trial).read_text(encoding="utf-8"))["why"]
-        score = math.nan if why else last_validation(_score_path(runner, trial).parent, metric)
+        path = _score_path(runner, trial)
+        why = read_state(path).get("why", "not made yet")
+        score = math.nan if why else last_validation(path.parent, metric)
         if math.isnan(score):
-            why = why or f"the validation set has no {metric}; name another with tune.metric"
+            why = why or f"its last validation has no {metric}"
         tried.append({"values": dict(point), "score": score, "why": why})
-    known = [number for number, row in enumerate(tried) if not math.isnan(row["score"])]
-    if not known:
-        raise UserError(f"{arm.name}: no point of its grid has a {metric}: {tried[0]['why']}")
+    scored = [number for number, row in enumerate(tried) if not math.isnan(row["score"])]
+    if not scored:
+        reasons = "; ".join(dict.fromkeys(row["why"] for row in tried))
+        return Choice(arm, None, tried, f"no point of its grid has a {metric}: {reasons}")
     sign = -1 if lower_is_better(metric) else 1
-    best = max(known, key=lambda number: sign * tried[number]["score"])
-    return Choice(arm.name, trials[best][0], tried)
+    best = max(scored, key=lambda number: sign * tried[number]["score"])
+    return Choice(arm, trials[best][0], tried)
+
+
+def state_of_trial(runner: Runner, trial: Cell) -> str:
+    """How the run of a point of a grid stands, as `Runner.state` says it."""
+    state = read_state(_score_path(runner, trial))
+    if state:
+        return str(state.get("status", DIVERGED if state.get("why") else FINISHED))
+    return RUNNING if is_claimed(_score_path(runner, trial).parent) else MISSING
+
+
+def _is_open(runner: Runner, trial: Cell) -> bool:
+    """Whether a point is to be run: it was not, or it failed before this call."""
+    state = read_state(_score_path(runner, trial))
+    return not state or state.get("status") == FAILED and state.get("ended", 0.0) < runner.began
 
 
 def _score_path(runner: Runner, trial: Cell) -> Path:
     return runner.folder / "grid" / trial.name / "score.json"
 
 
-def _score(runner: Runner, trial: Cell, metric: str) -> None:
-    """Train a point of a grid and keep its score, unless another process is at it or was."""
+def _score(runner: Runner, trial: Cell) -> None:
+    """Train a point of a grid and keep how it ended, unless another process is at it or was."""
     path = _score_path(runner, trial)
-    with _claimed(path.parent) as mine:
-        if not mine or path.is_file():
+    with claimed(path.parent) as mine:
+        if not mine or not _is_open(runner, trial):
             return
-        score, why = math.nan, ""
-        try:
-            runner.train(trial, path.parent)
-            score = last_validation(path.parent, metric)
-        except Diverged as error:
-            why = str(error)
+        _, status, why = runner.attempt(lambda: runner.train(trial, path.parent), path.parent)
         if is_first_rank():  # not the score itself: another metric may be asked for later
-            storage.write_text(path, json.dumps({"why": why}, indent=2) + "\n")
-        runner.said(f"grid: {trial.name}: {why or f'{metric} {score:.2f}'}")
+            write_state(path, {"status": status, "why": why}, runner.origin(trial, chooses=True))
+        metric = runner.plan.tune.metric
+        score = f"{metric} {last_validation(path.parent, metric):.2f}"
+        runner.said(f"grid: {trial.name}: {f'{status}: {why}' if why else score}")
 
 
-@contextmanager
-def _claimed(place: Path) -> Iterator[bool]:
-    """Whether this process may work in a folder: no other one does, until the block ends.
-
-    The ranks of one training come together, and are told so by their launcher.
-    """
-    if launched():
-        yield True
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{place}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+def _refuse_other(before: Origin, now: Origin, place: Path) -> None:
+    means = [
+        f"{one.world_size} process{'es' if one.world_size > 1 else ''}{' with sync_bn' if one.sync_bn else ''}"
+        for one in (before, now)
+    ]
+    if means[0] != means[1]:
+        raise UserError(
+            f"{place}: was trained by {means[0]}, and this call would train by {means[1]}: runs of one study are "
+            "trained alike; start it with as many, or name another --proj_dir"
+        )
+    for key, what in (("data", "training data"), ("weights", "pretrained weights")):
+        known = {getattr(one, key) for one in (before, now)} - {""}
+        if len(known) > 1:
+            raise UserError(
+                f"{place}: its {what} have changed since, under the same names: bring the old ones back, name another "
+                "--proj_dir, or delete this run"
+            )

@@ -1,13 +1,25 @@
-"""Data that several runs share: each set is built once, and what it keeps in memory is kept once."""
+"""Data that several runs share: each set is built once, what it keeps in memory is kept once, and it is known again."""
 
+import hashlib
 import json
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from opensphere import config as cfg
+from opensphere.dataset.view import View
+from opensphere.error import UserError
+
+_KEPT = 4  # sets of people to learn from: those used last
+_LOOKED_AT = 64  # images of a set
+# What sets hold beside images: who is where, and what is compared. Never their paths: there may be millions.
+_FACTS = ("labels", "persons", "indices", "pairs", "is_same", "folds", "template", "template_pairs")
 
 
 class Shelf:
-    """Data sets by the blocks that describe them."""
+    """Data sets by the blocks that describe them. Of those to learn from, which may be large, it keeps the last few."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Any] = {}
@@ -17,4 +29,53 @@ class Shelf:
         key = json.dumps(block, sort_keys=True)
         if key not in self._kept:
             self._kept[key] = cfg.build_dataset(block)
+        self._kept[key] = self._kept.pop(key)  # now the last
+        learnt = [key for key, dataset in self._kept.items() if hasattr(dataset, "num_class")]
+        for old in learnt[:-_KEPT]:
+            del self._kept[old]
         return self._kept[key]
+
+
+def digest_of_sets(datasets: Iterable[Any]) -> str:
+    """A digest of labels, pairs and some images of sets, which changes where files change under the same paths.
+
+    Of a set's images it looks at the stored bytes of 64, evenly spaced. Pictures that a program draws depend on their
+    config alone.
+    """
+    found = hashlib.sha256()
+    for dataset in datasets:
+        found.update(f"{len(dataset)} images of {getattr(dataset, 'num_class', '')}\n".encode())
+        for name in _FACTS:
+            values = vars(dataset).get(name)
+            # what a set works out once it is asked is there or is not
+            if isinstance(values, np.ndarray) and not isinstance(getattr(type(dataset), name, None), cached_property):
+                found.update(f"{name} {values.shape}\n".encode())
+                found.update(np.ascontiguousarray(values, np.int64).reshape(-1).view(np.uint8).data)
+        for data in _stored(dataset):
+            found.update(hashlib.sha256(data).digest())
+    return found.hexdigest()
+
+
+def _stored(dataset: Any) -> Iterator[bytes]:
+    """The bytes of some images, as they are stored."""
+    indices = np.unique(np.linspace(0, len(dataset) - 1, _LOOKED_AT).astype(np.int64))
+    while isinstance(dataset, View):
+        indices, dataset = dataset.indices[indices], dataset.dataset
+    for index in indices.tolist() if hasattr(dataset, "reader") else ():
+        try:
+            yield dataset.reader.data(index)
+        except UserError:  # training says which, once it comes to it
+            yield b""
+
+
+def digest_of_files(paths: Iterable[str]) -> str:
+    """A digest of what files hold; empty for no file. Raises UserError naming one that cannot be read."""
+    found = hashlib.sha256()
+    paths = list(paths)
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise UserError(f"{path}: weights to begin with cannot be read: {error.strerror}") from None
+    return found.hexdigest() if paths else ""

@@ -32,7 +32,9 @@ from opensphere.error import UserError
 from opensphere.metric.estimate import CONFIDENCE, mean
 from opensphere.protocol.measurement import Measurement
 
-_TAKEN = ("versions", Path(THRESHOLDS).stem)
+# files of runs, of runs of a study and of points of its grids, which a table would replace or be taken for
+_TAKEN = ("versions.json", THRESHOLDS, "config.yml", "training_data.npz", "reproduction.txt", "error.txt")
+_TAKEN_BY_STUDIES = ("outcome.json", "estimates.npz", "score.json", "study.json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,23 +101,24 @@ def read_config(arguments: argparse.Namespace, overrides: list[str]) -> cfg.Conf
     if arguments.pairs is not None and not arguments.folder:
         raise UserError("--pairs belongs to --folder; a list has its own pairs")
     if arguments.config:
-        return _refuse_names(cfg.check_test(cfg.load(arguments.config, overrides), arguments.config))
+        return refuse_names(cfg.check_test(cfg.load(arguments.config, overrides), arguments.config))
     if arguments.protocol:
         block, origin = protocols.blocks(arguments.protocol, **places), f"--protocol {arguments.protocol}"
     else:
         block = protocols.folder(arguments.folder, arguments.pairs, arguments.seed)
         origin = f"--folder {arguments.folder}"
-    return _refuse_names(cfg.check_test(cfg.merge(block, overrides), origin))
+    return refuse_names(cfg.check_test(cfg.merge(block, overrides), origin))
 
 
-def _refuse_names(resolved: cfg.Config) -> cfg.Config:
+def refuse_names(resolved: cfg.Config) -> cfg.Config:
     """Raises UserError if the table of a set would take the place of a file that a run folder has already."""
+    taken = {Path(file).stem: file for file in _TAKEN + _TAKEN_BY_STUDIES}
     for number, block in enumerate(resolved["data"]["test"]):
         name = str(block["dataset"].get("name"))
-        if name in _TAKEN:
+        if name in taken:
             raise UserError(
-                f"data.test.{number}.dataset.name: {name} is also the name of a file of a run, {name}.json, which the "
-                f"table would replace; add data.test.{number}.dataset.name=OTHER"
+                f"data.test.{number}.dataset.name: {name} is also the name of a file of a run, {taken[name]}, which "
+                f"the table must not replace; add data.test.{number}.dataset.name=OTHER"
             )
     return resolved
 

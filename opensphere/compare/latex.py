@@ -132,7 +132,7 @@ def _caption(study: Study, what: str, places: Sequence[_Column]) -> str:
     told = against_baseline(study)
     verdicts = {told.get((arm, one.setting, one.set, one.column), "") for arm in study["arms"] for one in places}
     over = f"means over {seeds} training seeds" if seeds > 1 else "one training seed"
-    covers = interval_covers(study)
+    covers = escape(interval_covers(study, {(one.set, one.column) for one in places}))
     sentences = [": ".join(filter(None, [escape(study["title"]), what]))]
     sentences.append(f"{over}, with 95\\,\\% intervals that cover {covers}" if covers else f"{over}, without intervals")
     if len(study["arms"]) > 1:

@@ -2,9 +2,10 @@
 
 import json
 import math
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,45 +21,88 @@ _COSTS = ("seconds", "images_per_second", "memory_mb", "energy")
 Found = Mapping[str, Mapping[str, Estimate]]  # by set, by column
 
 
-def write_outcome(place: Path, result: Result, asked: str) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """What a training depends on and its config does not say.
+
+    Attributes:
+        world_size: how many processes train together.
+        sync_bn: whether they share BatchNorm's statistics.
+        data: a digest of the images and labels that are learnt; empty: not known.
+        weights: a digest of the files that it begins with; empty: none, or not known.
+    """
+
+    world_size: int = 1
+    sync_bn: bool = False
+    data: str = ""
+    weights: str = ""
+
+
+def write_outcome(place: Path, result: Result, asked: str, origin: Origin = Origin(), images: str = "") -> None:
     """Keep what came of a run.
 
     Args:
         place: its folder.
         result: how it ended, what it cost, and what was measured.
-        asked: a digest of what it was tested on.
+        asked: a digest of the config that it was tested by.
+        origin: what it was trained by and on.
+        images: a digest of what is in the test sets; empty: not known.
     """
     if result.status == "finished":
         _write_estimates(place / _ESTIMATES, result.estimates, asked)
-    state: dict[str, Any] = {"status": result.status, "why": result.why, "tested": asked}
+    state: dict[str, Any] = {"status": result.status, "why": result.why, "tested": asked, "test_data": images}
     for key in _COSTS:
         value = float(getattr(result, key))
         state[key] = value if math.isfinite(value) else None
-    storage.write_text(place / _STATE, json.dumps(state, indent=2) + "\n")
+    write_state(place / _STATE, state, origin)
 
 
-def read_outcome(place: Path, blank: Result, asked: str) -> Result:
+def write_state(path: Path, state: Mapping[str, Any], origin: Origin) -> None:
+    """Write a file of what came of a training, with its origin and when this was."""
+    storage.write_text(path, json.dumps({**state, **asdict(origin), "ended": time.time()}, indent=2) + "\n")
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `write_state` wrote; empty where nothing readable is there."""
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def state_of_run(place: Path) -> dict[str, Any]:
+    """As `read_state`, of a run's outcome."""
+    return read_state(place / _STATE)
+
+
+def origin_of(state: Mapping[str, Any]) -> Origin:
+    """The origin in what `read_state` gives; what older ones do not say is not known, or one process."""
+    return Origin(**{key: type(value)(state.get(key, value)) for key, value in asdict(Origin()).items()})
+
+
+def read_outcome(place: Path, blank: Result, asked: str, images: str = "") -> Result:
     """What came of a run.
 
     Args:
         blank: says which run it is.
-        asked: as for `write_outcome`.
+        asked, images: as for `write_outcome`; images that are not known, here or there, are taken for the same.
 
     Returns:
         `blank` with what is known; its status "trained" where only the test is missing or was another one, "missing"
         where nothing, or nothing readable, is there.
     """
+    state = state_of_run(place)
     try:
-        state = json.loads((place / _STATE).read_text(encoding="utf-8"))
         seconds, rate, most, energy = (math.nan if state[key] is None else float(state[key]) for key in _COSTS)
         known = replace(blank, status=str(state["status"]), why=str(state["why"]), seconds=seconds, energy=energy)
         known = replace(known, images_per_second=rate, memory_mb=most)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return replace(blank, status="missing")
     if known.status != "finished":
         return known
     try:
-        if state.get("tested") != asked:
+        if state.get("tested") != asked or len({state.get("test_data", ""), images} - {""}) > 1:
             raise ValueError("tested on something else")
         return replace(known, estimates=_read_estimates(place / _ESTIMATES, asked))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
@@ -91,15 +135,20 @@ def _read_estimates(path: Path, asked: str) -> dict[str, dict[str, Estimate]]:
 
 def last_energy(place: Path) -> float:
     """The hyperspherical energy of a run's class vectors at its end; NaN where it was not noted."""
-    energies = [float(line["energy"]) for line in lines(place) if line.get("kind") == "sphere" and "energy" in line]
-    return energies[-1] if energies else math.nan
+    return _last(place, "sphere", "energy")
 
 
 def last_validation(place: Path, column: str) -> float:
     """A metric of the first validation set at the end of a run; NaN where it has none."""
-    rows = [line for line in lines(place) if line.get("kind") == "val" and isinstance(line.get(column), int | float)]
-    first = [row for row in rows if row.get("set") == rows[0].get("set")]
-    return float(first[-1][column]) if first else math.nan
+    return _last(place, "val", column)
+
+
+def _last(place: Path, kind: str, key: str) -> float:
+    """A number in the last line of a kind, where several sets have such lines that of the first; NaN where it has
+    none."""
+    rows = [line for line in lines(place) if line.get("kind") == kind]
+    value = [row.get(key) for row in rows if row.get("set") == rows[0].get("set")][-1:]
+    return float(value[0]) if value and isinstance(value[0], int | float) else math.nan
 
 
 def lines(place: Path) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ Arms stand in the order of the study, never in that of their numbers: a ranking 
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opensphere.compare.table import BETTER, FINISHED, SAME, UNKNOWN, WORSE
@@ -14,12 +14,14 @@ from opensphere.metric.comparison import LEVEL
 from opensphere.report.columns import is_number, lower_is_better, spell, spell_p
 
 Study = Mapping[str, Any]  # as study.json reads: what is not known is None
+Spot = tuple[str, str]  # a set, and one of its columns
 Rows = list[dict[str, str]]  # the same keys in each row, in the order of the columns
 
 _MARKS = {BETTER: "+", WORSE: "−", SAME: "=", UNKNOWN: "?"}
 _ITSELF = "·"
 _OPPOSITE = {BETTER: WORSE, WORSE: BETTER}
 _NAME = ""  # the head above the names of arms
+_DRAWN = ("data.train.corruption.", "data.train.subset.")  # whose values are drawn by a seed of their own
 COSTS = "costs of a run"  # a table's title
 _COSTS = {  # their heads, and the digits behind the point
     "seconds": ("training, s", 1),
@@ -132,9 +134,7 @@ def particulars(study: Study) -> list[str]:
 
 
 def _how_to_read(study: Study) -> list[str]:
-    lines = [_interval_note(study), *_verdict_notes(study)]
-    methods = dict.fromkeys(row["method"] for row in [*study["means"], *study["differences"]] if row["method"])
-    lines += [f"interval and p: {method}" for method in methods]
+    lines = [_interval_note(study), *_drawn_once(study), *_verdict_notes(study), *_method_notes(study)]
     lower = [column for column in _columns(study) if lower_is_better(column)]
     return [*lines, f"lower is better: {', '.join(lower)}"] if lower else lines
 
@@ -285,23 +285,64 @@ def _cost_rows(study: Study) -> Rows:
     return rows
 
 
-def interval_covers(study: Study) -> str:
-    """What the intervals of the means are about: "" where none is known."""
-    known = [row for row in study["means"] if is_number(row["low"])]
-    people = any(is_number(row["people_error"]) for row in known)
-    if len(study["seeds"]) == 1:
-        return "other people in the test set; with one seed, nothing is known of other trainings" if people else ""
+def interval_covers(study: Study, spots: Collection[Spot] | None = None) -> str:
+    """What the intervals of means and differences are about: "" where none is known.
+
+    Args:
+        study: as study.json reads.
+        spots: the columns that are meant; None for all.
+    """
+    rows = [*study["means"], *study["differences"]]
+    known = [row for row in rows if is_number(row["low"]) and (spots is None or _spot(row) in spots)]
     if not known:
         return ""
-    return (
-        "other training seeds and other people in the test set" if people else "other training seeds, on these people"
-    )
+    if len(study["seeds"]) == 1:
+        return "other people in the test set; with one seed, nothing is known of other trainings"
+    alone = dict.fromkeys(_spot(row) for row in known if not is_number(row["people_error"]))
+    if not alone:
+        return "other training seeds and other people in the test set"
+    if len(alone) == len({_spot(row) for row in known}):
+        return "other training seeds, on these people"
+    return f"other training seeds and, but for {_named(study, alone)}, other people in the test set"
+
+
+def _spot(row: Mapping[str, Any]) -> Spot:
+    return row["set"], row["column"]
+
+
+def _named(study: Study, spots: Collection[Spot]) -> str:
+    """Columns of sets; without their set where those of all sets are meant."""
+    names = []
+    for name, column in spots:
+        everywhere = all((other, column) in spots for other, own in study["sets"].items() if column in own)
+        names.append(column if everywhere else f"{column} of {name}")
+    return ", ".join(dict.fromkeys(names))
 
 
 def _interval_note(study: Study) -> str:
     seeds, covers = ", ".join(map(str, study["seeds"])), interval_covers(study)
     means = f"means over the seeds {seeds}" if len(study["seeds"]) > 1 else f"values of seed {seeds}"
     return f"{means}; in brackets the 95% interval, which covers {covers}" if covers else f"{means}; without intervals"
+
+
+def _drawn_once(study: Study) -> list[str]:
+    """What all seeds share though chance had a part in it: no interval knows how much."""
+    keys = [*study.get("vary", ()), *(key for setting in study["settings"] for key in setting["values"])]
+    drawn = [key.rpartition(".")[2] for key in keys if f"{key}.".startswith(_DRAWN)]
+    others = [f"another drawing of the training data ({', '.join(dict.fromkeys(drawn))})"] if drawn else []
+    others += ["another choice of the grids"] if study.get("chosen") else []
+    return [f"no interval covers {' or '.join(others)}: made once, for all seeds"] if others else []
+
+
+def _method_notes(study: Study) -> list[str]:
+    """How intervals and p were found; of which columns, where there are several ways."""
+    methods: dict[str, dict[Spot, None]] = {}
+    for row in [*study["means"], *study["differences"]]:
+        if row["method"]:
+            methods.setdefault(row["method"], {})[_spot(row)] = None
+    if len(methods) < 2:
+        return [f"interval and p: {method}" for method in methods]
+    return [f"interval and p of {_named(study, spots)}: {method}" for method, spots in methods.items()]
 
 
 def _verdict_notes(study: Study) -> list[str]:

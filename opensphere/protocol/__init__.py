@@ -47,8 +47,8 @@ def measure(dataset: Any, features: np.ndarray, resamples: int = 0, seed: int = 
     if len(broken):
         raise Diverged(
             f"{dataset.name}: the features of {len(broken)} of {len(features)} images are not finite, the first that "
-            f"of {dataset.path(int(broken[0]))}: the network has diverged, or its weights are damaged; try a lower lr "
-            f"or another checkpoint"
+            f"of {_named(dataset, int(broken[0]))}: the network has diverged, or its weights are damaged; try a lower "
+            f"lr or another checkpoint"
         )
     return protocol.measure(dataset, features, resamples, seed)
 
@@ -63,3 +63,11 @@ def _protocol(dataset: Any) -> Any:
         if protocol.suits(dataset):
             return protocol
     raise UserError(f"{dataset.name}: nothing can be measured on {type(dataset).__name__}; give a set of pairs")
+
+
+def _named(dataset: Any, image: int) -> str:
+    """The path of an image; its number where a program draws it."""
+    try:
+        return str(dataset.path(image))
+    except AttributeError:  # a set that reads no files
+        return f"image {image}"

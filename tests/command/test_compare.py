@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from opensphere.command import compare as command
 from opensphere.command import running
-from opensphere.command.compare import read_shard
 from opensphere.command.main import run_command
 from opensphere.engine import loop
-from opensphere.error import UserError
 from tests.material import write_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +108,7 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, monkeypatch: p
 def test_shards_and_jobs_make_what_one_process_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_study(tmp_path)
     assert compare(path, "whole")[0] == 0
-    assert compare(path, "shards", "--shard", "2/2")[0] == 1  # half of the runs are not there
+    assert compare(path, "shards", "--shard", "2/2")[0] == 0  # the other half is not its own
     half = json.loads((tmp_path / "shards/study/study.json").read_text())
     assert [run["status"] for run in half["runs"]].count("finished") == 2
     assert compare(path, "shards", "--shard", "1/2")[0] == 0
@@ -165,6 +164,47 @@ def test_one_run_that_fails_does_not_take_the_others(
     assert os.path.getmtime(folder / runs[1]["folder"] / "outcome.json") > stamp
 
 
+@pytest.mark.slow
+def test_an_arm_whose_grid_fails_does_not_take_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    lost = {"name": "lost", "net": {"type": "CosFace", "s": 16.0}, "grid": {"m": [0.1]}}
+    path = write_study(tmp_path, heads=[PLAIN, lost], seeds=1)
+    train = running.Runner.train
+
+    def broken(self: running.Runner, cell: Any, place: Path) -> dict[str, float]:
+        if cell.arm == "lost":
+            raise RuntimeError("out of memory")
+        return train(self, cell, place)
+
+    monkeypatch.setattr(running.Runner, "train", broken)
+    status, folder = compare(path, "p")
+    why = "no point of its grid has a ACC: RuntimeError: out of memory"
+    assert status == 1 and f"failed: lost: {why}" in capsys.readouterr().out
+    runs = json.loads((folder / "study.json").read_text())["runs"]
+    assert [(run["status"], run["why"]) for run in runs] == [("finished", ""), ("failed", why)]
+    assert compare(path, "p", "--dry-run")[0] == 0
+    out = capsys.readouterr().out
+    assert "failed   grid/lost" in out and "finished runs/CocoLoss" in out
+
+
+@pytest.mark.slow
+def test_jobs_that_are_killed_leave_tables_of_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    path = write_study(tmp_path, seeds=1)
+
+    def two(jobs: int, words: list[str]) -> list[int]:
+        assert words[0] == "compare" and "--no-tables" in words
+        return [run_command(words[0], [*words[1:], "--shard=1/2"]), -9]
+
+    monkeypatch.setattr(command, "run_jobs", two)
+    status, folder = compare(path, "p", "--jobs", "2", "project.max_iters=3")
+    assert status == 1 and "one of the 2 processes ended with status -9" in capsys.readouterr().out
+    runs = json.loads((folder / "study.json").read_text())["runs"]
+    assert [run["status"] for run in runs] == ["finished", "missing"]
+
+
 @pytest.mark.long
 def test_killed_at_any_time_it_goes_on(tmp_path: Path) -> None:
     path = write_study(tmp_path, heads=[PLAIN, {"net": {"type": "CosFace", "s": 16.0}, "grid": {"m": [0.1, 0.3]}}])
@@ -181,23 +221,21 @@ def test_killed_at_any_time_it_goes_on(tmp_path: Path) -> None:
     assert results(tmp_path / "parts/study") == results(tmp_path / "whole/study")
 
 
-@pytest.mark.parametrize("text, found", [(None, (1, 1)), ("1/4", (1, 4)), ("4/4", (4, 4))])
-def test_shards(text: str | None, found: tuple[int, int]) -> None:
-    assert read_shard(text) == found
-
-
-@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0"])
-def test_no_shards(text: str) -> None:
-    with pytest.raises(UserError, match="write 1/4 for the first"):
-        read_shard(text)
-
-
 def test_what_is_wrong_is_said_before_the_first_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert compare(write_study(tmp_path, metric="TPR"), "p")[0] == 2
     assert "metric: no test set has TPR; they have ACC10, ACC, EER" in capsys.readouterr().err
     heads = [PLAIN, {"net": {"type": "CosFace"}, "grid": {"m": [0.1, "x"]}}]
     assert compare(write_study(tmp_path, heads=heads), "p")[0] == 2
     assert "model.head.net.m: expected a number, got 'x'" in capsys.readouterr().err
+    heads = [PLAIN, {"net": {"type": "CosFace"}, "grid": {"m": [0.1, 0.2]}}]
+    assert compare(write_study(tmp_path, heads=heads, tune={"metric": "TPR@FPR=1e-9"}), "p")[0] == 2
+    assert "tune.metric: the validation set validation has no TPR@FPR=1e-9; it has ACC" in capsys.readouterr().err
+    assert compare(write_study(tmp_path), "p", "data.test.0.dataset.name=outcome")[0] == 2
+    assert "outcome is also the name of a file of a run, outcome.json, which" in capsys.readouterr().err
+    assert compare(write_study(tmp_path, vary={"data.train.subset.people": [4, 7]}), "p")[0] == 2
+    assert "data.train.subset" in capsys.readouterr().err  # there are six
+    assert compare(write_study(tmp_path), "p", "--jobs", "0")[0] == 2
+    assert "--jobs 0: give 1 or more" in capsys.readouterr().err
     assert not (tmp_path / "p").exists()
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 import yaml
 
+from opensphere.command.demo import refuse_other_data
 from opensphere.command.main import run_command
-from opensphere.compare.plan import read_plan
+from opensphere.compare.reading import read_plan
 from opensphere.model import head as heads
 from tests.material import write_config
 
@@ -57,6 +58,35 @@ def test_a_plan_that_lacks_a_key(tmp_path: Path, capsys: pytest.CaptureFixture) 
     assert "demo.yml: heads: one or more is needed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"seeds": 2}, "seeds: the demo trains each head once; take it out, or run: opensphere compare"),
+        ({"vary": {"data.train.corruption.share": [0, 0.2]}}, "vary: the demo trains each head once"),
+        ({"heads": HEADS[:1], "vary": {"s": [16.0, 32.0]}}, "vary: the demo trains each head once"),
+        ({"tune": {"length": 0.5}}, "tune: the demo"),
+        ({"metric": "EER"}, "metric: the demo"),
+        ({"heads": [HEADS[0], {"net": HEADS[1], "grid": {"m": [0.1, 0.2]}}]}, "heads.1.grid: the demo"),
+        (
+            {"heads": [HEADS[0], {"net": HEADS[1], "overrides": ["data.train.augment=none"]}]},
+            "heads: CosFace: its overrides change the images, which all heads of the demo share",
+        ),
+        (
+            {"heads": [HEADS[0], {"net": HEADS[1], "overrides": ["data.val.0.dataset.people=30"]}]},
+            "heads: CosFace: its overrides change the images",
+        ),
+    ],
+)
+def test_what_a_demo_does_not_do_is_refused_before_training(
+    plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture, change: dict, text: str
+) -> None:
+    path = write_config(tmp_path, {**yaml.safe_load(plan.read_text()), **change}, "study.yml")
+    assert run_command("demo", ["--config", str(path), "--proj_dir", str(tmp_path / "demo")]) == 2
+    found = capsys.readouterr().err
+    assert f"study.yml: {text}" in found and found.count("\n") == 1
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.mark.long
 def test_shape_alone_carries_identity(tmp_path: Path) -> None:
     assert run_command("demo", ["--config", "config/demo/shape.yml", "--proj_dir", str(tmp_path)]) == 0
@@ -77,8 +107,10 @@ def test_the_shipped_demo_is_a_real_problem_and_is_solved(tmp_path: Path) -> Non
 
 
 def test_every_head_has_a_setting() -> None:
-    cells = read_plan(ROOT / "config/demo/heads.yml").cells({})
+    path = ROOT / "config/demo/heads.yml"
+    cells = read_plan(path).cells({})
     assert {cell.resolved["model"]["head"]["net"]["type"] for cell in cells} == set(heads.__all__)
+    refuse_other_data(cells, path)  # batches differ, images do not
 
 
 @pytest.mark.slow

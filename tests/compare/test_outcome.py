@@ -2,12 +2,21 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from opensphere.compare.outcome import last_energy, last_validation, read_outcome, write_outcome
+from opensphere.compare.outcome import (
+    Origin,
+    last_energy,
+    last_validation,
+    origin_of,
+    read_outcome,
+    state_of_run,
+    write_outcome,
+)
 from opensphere.compare.table import Result
 from opensphere.metric.estimate import Estimate
 
@@ -49,6 +58,22 @@ def test_another_test_needs_no_other_training(tmp_path: Path) -> None:
     assert read_outcome(tmp_path, BLANK, "asked").status == "trained"
 
 
+def test_other_images_need_another_test_where_both_are_known(tmp_path: Path) -> None:
+    for written, read, status in (("a", "a", "finished"), ("a", "b", "trained"), ("", "b", "finished")):
+        write_outcome(tmp_path, finished(), "asked", images=written)
+        assert read_outcome(tmp_path, BLANK, "asked", read).status == status
+        assert read_outcome(tmp_path, BLANK, "asked").status == "finished"
+
+
+def test_an_origin_is_kept_with_its_time(tmp_path: Path) -> None:
+    before, origin = time.time(), Origin(4, True, "data", "weights")
+    write_outcome(tmp_path, finished(), "asked", origin)
+    state = state_of_run(tmp_path)
+    assert origin_of(state) == origin and before <= state["ended"] <= time.time()
+    assert origin_of({"status": "finished"}) == Origin(1, False, "", "")  # of before
+    assert state_of_run(tmp_path / "none") == {}
+
+
 @pytest.mark.parametrize("text", [None, "", "{", "[]", json.dumps({"status": "finished"})])
 def test_what_cannot_be_read_is_missing(tmp_path: Path, text: str | None) -> None:
     if text is not None:
@@ -74,3 +99,16 @@ def test_the_last_numbers_of_a_log(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)) + '\n{"kind": "val", "AC')
     assert last_energy(tmp_path) == 0.4 and last_validation(tmp_path, "ACC") == 80.0
     assert math.isnan(last_validation(tmp_path, "EER"))
+
+
+def test_the_last_number_may_be_unknown(tmp_path: Path) -> None:
+    rows = [
+        {"kind": "sphere", "iter": 1, "energy": 0.5},
+        {"kind": "val", "iter": 1, "set": "A", "ACC": 70.0},
+        {"kind": "val", "iter": 1, "set": "B", "EER": 9.0},
+        {"kind": "val", "iter": 2, "set": "A", "ACC": None},
+        {"kind": "sphere", "iter": 2, "energy": None},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert math.isnan(last_validation(tmp_path, "ACC")) and math.isnan(last_energy(tmp_path))
+    assert math.isnan(last_validation(tmp_path, "EER"))  # of another set than the first

@@ -1,16 +1,22 @@
-"""Study files: arms, settings, runs and their names."""
+"""Studies: their runs, those of grids, and their names."""
 
+import inspect
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import torch
 
-from opensphere.compare.plan import Plan, digest, read_plan, run_name, shorter
+from opensphere import config as cfg
+from opensphere.compare.plan import Plan, digest, run_name, shorter
+from opensphere.compare.reading import read_plan
+from opensphere.config.registry import HEADS as HEAD_TYPES
+from opensphere.config.registry import SCHEDULERS
 from opensphere.error import UserError
 from tests.material import write_config
 
-ROOT = Path(__file__).resolve().parents[2]
 HEADS = [
     {"type": "CocoLoss", "s": 16.0},
     {"name": "cosine", "net": {"type": "CosFace", "s": 16.0}, "grid": {"m": [0.1, 0.2]}},
@@ -31,23 +37,6 @@ def test_runs_differ_in_head_and_seed_alone(tmp_path: Path) -> None:
         cell.resolved["model"]["head"]["net"] = cell.resolved["project"]["seed"] = None
     assert all(cell.resolved == cells[0].resolved for cell in cells)
     assert len({cell.name for cell in cells}) == 4
-
-
-def test_each_head_meets_each_value(tmp_path: Path) -> None:
-    study = plan(tmp_path, vary={"data.train.corruption.share": [0, 0.5], "s": [8.0, 16.0]})
-    assert [setting.name for setting in study.settings] == [
-        "share 0, s 8", "share 0, s 16", "share 0.5, s 8", "share 0.5, s 16"
-    ]  # fmt: skip
-    last = study.cells({"cosine": study.arms[1].points[0]})[-1].resolved
-    assert last["data"]["train"]["corruption"]["share"] == 0.5 and last["model"]["head"]["net"]["s"] == 16.0
-
-
-def test_one_head_under_several_values_compares_these(tmp_path: Path) -> None:
-    study = plan(tmp_path, heads=HEADS[:1], vary={"model.backbone.net.out_channel": [2, 3]}, baseline="out_channel 3")
-    assert [arm.name for arm in study.arms] == ["out_channel 2", "out_channel 3"]
-    assert [setting.name for setting in study.settings] == [""] and study.baseline == "out_channel 3"
-    study = plan(tmp_path, heads=None, vary={"s": [8.0, 9.0]})
-    assert [cell.resolved["model"]["head"]["net"]["s"] for cell in study.cells({})] == [8.0, 9.0]
 
 
 def test_a_grid_runs_shorter_on_validation_people(tmp_path: Path) -> None:
@@ -72,6 +61,59 @@ def test_what_counts_updates_shrinks_with_a_run(tmp_path: Path) -> None:
     assert cell.resolved["model"]["backbone"]["scheduler"]["milestones"] == [100, 150]
 
 
+# 300 updates; what has an end ends before or with them
+SCHEDULES: dict[str, list[dict[str, Any]]] = {
+    "StepLR": [{"step_size": 90}],
+    "MultiStepLR": [{"milestones": [120, 210]}],
+    "ConstantLR": [{"total_iters": 180}, {}],
+    "LinearLR": [{"total_iters": 240}, {}],
+    "ExponentialLR": [{"gamma": 0.99}],
+    "PolynomialLR": [{"total_iters": 300, "power": 2.0}, {}],
+    "CosineAnnealingLR": [{}, {"T_max": 600}],
+    "CyclicLR": [
+        {"base_lr": 0.01, "max_lr": 0.3, "step_size_up": 60, "step_size_down": 120},
+        {"base_lr": 0.01, "max_lr": 0.3},
+        {"base_lr": 0.01, "max_lr": 0.3, "step_size_up": 72, "mode": "exp_range", "gamma": 0.99},
+    ],
+    "CosineAnnealingWarmRestarts": [{"T_0": 60, "T_mult": 2}],
+    "OneCycleLR": [
+        {"max_lr": 0.3},
+        {"max_lr": 0.3, "total_steps": 330},
+        {"max_lr": 0.3, "epochs": 11, "steps_per_epoch": 30},
+    ],
+}
+
+
+def rates(resolved: cfg.Config) -> list[float]:
+    """The learning rate at the beginning of each update of a run, and after the last."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    schedule = cfg.build_scheduler(resolved["model"]["backbone"]["scheduler"], optimizer)
+    found = [optimizer.param_groups[0]["lr"]]
+    for _ in range(resolved["project"]["max_iters"]):
+        optimizer.step()
+        schedule.step()
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_shorter_run_has_the_whole_schedule(tmp_path: Path, name: str) -> None:
+    for arguments in SCHEDULES[name]:
+        block = json.dumps({"type": name, **arguments})
+        study = plan(tmp_path, f"model.base.scheduler={block}", "project.max_iters=300", tune={"length": 1 / 3})
+        whole = rates(study.cells({"cosine": ()})[1].resolved)
+        short = rates(study.trial(study.arms[1], study.arms[1].points[0]).resolved)
+        assert len(whole) == 301 and len(short) == 101
+        nothing = 0.01 * max(whole)
+        assert short[-1] == pytest.approx(whole[-1], rel=0.02, abs=nothing), arguments
+        assert short[50] == pytest.approx(whole[150], rel=0.02, abs=nothing), arguments
+
+
+def test_no_head_counts_updates_by_another_name_than_steps() -> None:
+    names = {name for head in HEAD_TYPES.values() for name in inspect.signature(head).parameters}
+    assert [name for name in names if re.search("step|iter|epoch|update|warm|mileston", name)] == ["steps"]
+
+
 @pytest.mark.parametrize(
     "override, same",
     [
@@ -93,48 +135,15 @@ def test_a_run_is_known_by_what_it_learns_by(tmp_path: Path, override: str, same
 
 def test_names_of_runs_are_names_of_folders(tmp_path: Path) -> None:
     (cell,) = plan(tmp_path).cells({"cosine": ()})[:1]
-    assert run_name(["../a b/{c}", "", "x" * 99], cell.resolved).startswith(".._a_b_c-" + "x" * 40 + "-")
-
-
-@pytest.mark.parametrize(
-    "keys, message",
-    [
-        ({"base": None}, "s.yml: base: this block is needed"),
-        ({"bases": 1}, "bases: no such key, did you mean base"),
-        ({"heads": HEADS[:1]}, "heads: two or more are needed, or one and `vary`"),
-        ({"heads": [HEADS[0], HEADS[0]]}, "two are called CocoLoss; give them a name"),
-        ({"heads": [HEADS[0], {"m": 0.1}]}, "heads.1: give a net such as"),
-        (
-            {"heads": [HEADS[0], {"net": {"type": "ArcFace"}, "grid": {"m": 0.1}}]},
-            "heads.1.grid: give a list of values",
-        ),
-        ({"heads": {"type": "ArcFace"}}, "heads: expected a list"),
-        ({"baseline": "Cosine"}, "baseline: Cosine is none of the arms, did you mean cosine"),
-        ({"seeds": 0}, "seeds: give their number"),
-        ({"seeds": [1, 1]}, "seeds: give their number"),
-        ({"vary": ["m"]}, "vary: give a list of values for each key"),
-        ({"tune": {"length": 2.0}}, "tune.length: a share of the updates"),
-        ({"tune": {"lenght": 0.5}}, "tune.lenght: Tune has no such key, did you mean length"),
-        ({"test": ["config/test/faces.yml"] * 2}, "test: two sets are called unseen"),
-    ],
-)
-def test_a_study_that_cannot_be_used(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        plan(tmp_path, **keys)
+    known = digest(cell.resolved)
+    assert run_name(["Arc (m=0.5)", "share 0.2", "seed0"], cell.resolved) == f"Arc_m=0.5-share_0.2-seed0-{known}"
+    assert run_name(["../a b/{c}", "", "x" * 99], cell.resolved) == f"a_b_c-{'x' * 40}-{known}"
+    for odd in ("-x", ".x", "./x", "../../x", "_x", " x", "β x", "/x"):
+        assert run_name([odd, "seed0"], cell.resolved) == f"x-seed0-{known}"
+    for odd in ("", ".", "..", "-", "β", "/"):
+        assert run_name([odd, "seed0"], cell.resolved) == f"seed0-{known}"
 
 
 def test_a_head_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="faces.yml with ArcFace: model.head.net.n: ArcFace has no such key"):
         plan(tmp_path, heads=[HEADS[0], {"type": "ArcFace", "n": 1}]).cells({})
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "config/compare").glob("*.yml")), ids=lambda path: path.stem)
-def test_every_study_that_ships_can_be_resolved(path: Path) -> None:
-    study = read_plan(path)
-    cells = study.cells({arm.name: arm.points[0] for arm in study.arms})
-    assert len({cell.name for cell in cells}) == len(cells) == len(study.arms) * len(study.settings) * len(study.seeds)
-    for arm in study.arms:
-        for point in arm.points:
-            study.trial(arm, point)
-    given = yaml.safe_load(path.read_text())
-    assert all(given.get(key) for key in ("title", "claim", "cut", "metric", "baseline"))

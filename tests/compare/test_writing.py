@@ -18,6 +18,7 @@ from opensphere.compare.writing import (
     better_than_all,
     csv_text,
     difference_table,
+    interval_covers,
     main_tables,
     markdown_text,
     notes,
@@ -138,6 +139,56 @@ def test_notes_claim_no_more_than_intervals_cover(
 
     found = notes(study(["A", "B"], values, seeds=seeds))
     assert said in found[0] and any("not say that the two are equal" in note for note in found)
+
+
+def partly_over_people(arm: str, setting: int, seed: int) -> dict[str, dict[str, Estimate]]:
+    """ACC10 of the second set, and AUC of both, say nothing of other people."""
+    alone = Estimate(90 + seed + (arm == "B") * math.cos(seed))
+    both = Estimate(alone.value, replicates=alone.value + PEOPLE)
+    return {"seen": {"ACC10": both, "AUC": alone, "ACC": both}, "unseen": {"ACC10": alone, "AUC": alone}}
+
+
+def test_notes_say_which_columns_other_people_are_left_out_of() -> None:
+    found = study(["A", "B"], partly_over_people)
+    covers = "other training seeds and, but for AUC, ACC10 of unseen, other people in the test set"
+    assert interval_covers(found) == covers and notes(found)[0].endswith(f"which covers {covers}")
+    assert interval_covers(found, {("seen", "ACC10")}) == "other training seeds and other people in the test set"
+    assert interval_covers(found, {("unseen", "ACC10")}) == "other training seeds, on these people"
+    (of_one,) = [row for row in found["means"] if (row["arm"], row["set"], row["column"]) == ("A", "seen", "ACC")]
+    of_one["people_error"] = None
+    assert "but for AUC, ACC, ACC10 of unseen," in interval_covers(found)  # one row without is enough
+
+
+def test_notes_name_the_columns_of_each_method() -> None:
+    said = [note for note in notes(study(["A", "B"], partly_over_people)) if note.startswith("interval and p")]
+    assert said == [
+        "interval and p of ACC10 of seen, ACC: t over seeds and bootstrap over people",
+        "interval and p of AUC, ACC10 of unseen: t over seeds",
+    ]
+    said = [note for note in notes(study(["A", "B"], measured(["A", "B"]))) if note.startswith("interval and p")]
+    assert said == ["interval and p: t over seeds and bootstrap over people"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, None),
+        (
+            {"settings": [{"name": "lr 1", "values": {"model.base.optimizer.lr": 1}}]},
+            None,
+        ),
+        ({"settings": SHARES}, "another drawing of the training data (share)"),
+        ({"vary": ["data.train.subset.people"]}, "another drawing of the training data (people)"),
+        ({"chosen": [{"arm": "A", "values": {"m": 1}, "tried": []}]}, "another choice of the grids"),
+        (
+            {"vary": ["data.train.corruption.share"], "chosen": [{"arm": "A", "values": {}, "tried": []}]},
+            "another drawing of the training data (share) or another choice of the grids",
+        ),
+    ],
+)
+def test_notes_say_what_was_drawn_once(more: dict[str, Any], said: str | None) -> None:
+    lines = [note for note in notes(study(["A", "B"], measured(["A", "B"]), **more)) if note.startswith("no interval")]
+    assert lines == ([f"no interval covers {said}: made once, for all seeds"] if said else [])
 
 
 def test_notes_count_the_tests_and_name_reasons_and_choices() -> None:
