@@ -72,7 +72,8 @@ def block(study: dict[str, Any]) -> str:
     torches = ", ".join(dict.fromkeys(str(entry.get("torch")) for entry in study["versions"]))
     time = timedelta(seconds=round(study["seconds"]))
     paper = f" (<{study['paper']}>)" if study["paper"] else ""
-    about = f"{len(made)} runs over {len(study['seeds'])} seeds in {time} h on {study['machine']}, torch {torches}"
+    seeds = "one seed" if len(study["seeds"]) == 1 else f"{len(study['seeds'])} seeds"
+    about = f"{len(made)} runs over {seeds} in {time} h on {study['machine']}, torch {torches}"
     about += f", revision {revisions}; all numbers: [{study['study']}.json](results/{study['study']}.json)"
     tables = writing.markdown_tables(study)
     notes = writing.markdown_list(writing.particulars(study)) + f"- {about}\n"
