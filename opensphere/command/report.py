@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from opensphere import storage
-from opensphere.command.screen import make_console
+from opensphere.command.screen import bar, make_console
 from opensphere.error import UserError
 from opensphere.report.results import Results, read_results
 from opensphere.report.run import Run
@@ -51,7 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.figures:
         from opensphere.report.files import write_figures
 
-        written = write_figures(parts.drawings, Path(arguments.figures))
+        with bar(console) as progress:
+            figures = progress.track(parts.drawings, description="draw")
+            written = write_figures(figures, Path(arguments.figures))
         console.print(f"written: {len(written)} files in {arguments.figures}", markup=False, soft_wrap=True)
     if arguments.watch:
         console.print("watching for new results; Ctrl-C ends", markup=False)

@@ -17,6 +17,7 @@ from opensphere.command.build import Sets, build_run, build_sets, validator
 from opensphere.command.cost import print_cost
 from opensphere.command.screen import load_images, make_console, opening
 from opensphere.command.training_data import write_training_data
+from opensphere.config import aside
 from opensphere.engine import checkpoint, loop
 from opensphere.engine.convergence import Convergence, loss_of_guessing
 from opensphere.engine.folder import GIVEN, describe_run, find_config, given_text, make_run_folder
@@ -66,7 +67,7 @@ RESUMABLE = (
     "parallel.",
     "model.head.classifier",
 )
-RESUMABLE_ENDS = (".num_workers", ".max_broken", ".pin_memory", ".data_dir", ".ann_path", ".in_memory")
+RESUMABLE_ENDS = tuple(f".{key}" for key in (*aside.LOADER, *aside.DATASET, *aside.PLACES))
 
 
 def run(arguments: argparse.Namespace) -> int:

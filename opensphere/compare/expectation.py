@@ -18,6 +18,7 @@ from scipy import stats
 
 from opensphere import config as cfg
 from opensphere import storage
+from opensphere.config import aside
 from opensphere.error import UserError
 from opensphere.metric.estimate import CONFIDENCE
 
@@ -26,7 +27,7 @@ SUFFIX = ".expected.yml"  # in the place of the config's own
 DIGITS = 4  # that a file keeps, two more than tables show
 _SAME = 0.51 * 10.0**-DIGITS  # two values that a file cannot tell apart
 # keys of a training config that no number depends on
-FREE = ("proj_dir", "seed", "model_dir", "cfg_fname", "train_log", "val_log", "checkpoint_intvl")
+FREE = (*aside.PROJECT, "seed")
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def fingerprint(train: cfg.Config, test: cfg.Config) -> str:
     Seed, folders, logs and the number of workers do not count: what is measured does not depend on them.
     """
     project = {key: value for key, value in (train.get("project") or {}).items() if key not in FREE}
-    content = [_without_workers({**train, "project": project}), _without_workers(test)]
+    content = [_learnt({**train, "project": project}), _learnt(test)]
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
 
@@ -219,7 +220,7 @@ def _kept(value: float) -> float | None:
     return None if math.isnan(value) else round(value, DIGITS)
 
 
-def _without_workers(node: Any) -> Any:
+def _learnt(node: Any) -> Any:
     if isinstance(node, dict):
-        return {key: _without_workers(child) for key, child in node.items() if key != "num_workers"}
-    return [_without_workers(child) for child in node] if isinstance(node, list) else node
+        return {key: _learnt(child) for key, child in node.items() if key not in (*aside.LOADER, *aside.DATASET)}
+    return [_learnt(child) for child in node] if isinstance(node, list) else node

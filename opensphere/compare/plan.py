@@ -13,16 +13,17 @@ from typing import Any
 import torch
 
 from opensphere import config as cfg
+from opensphere.config import aside
 from opensphere.config.registry import SCHEDULERS
 from opensphere.engine.parallel import choose_precision
 
 Change = tuple[str, Any]  # a dotted key of the training config, and its value
 
-# What does not change what a run learns: where it is written, what it says meanwhile, who computes it.
+# what does not change what a run learns
 _ASIDE = {
-    "project": ("proj_dir", "model_dir", "cfg_fname", "train_log", "val_log", "val_intvl", "checkpoint_intvl"),
-    "dataloader": ("num_workers", "max_broken", "pin_memory"),
-    "dataset": ("in_memory",),
+    "project": (*aside.PROJECT, "val_intvl"),
+    "dataloader": aside.LOADER,
+    "dataset": aside.DATASET,
 }
 # the arguments of schedules that count updates
 _COUNTS = (

@@ -1,7 +1,7 @@
 """Figures as files: SVG, PDF and PNG, in the light colours of the page, drawn by plotly through kaleido."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ _MOST_BESIDE = 8  # names that have room at the side of a figure
 _INK, _GRID = "#16191d", "#dfe3e8"
 
 
-def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
+def write_figures(figures: Iterable[Figure], folder: Path) -> list[Path]:
     """Write each figure as `<folder>/<name>.svg`, `.png` and `.pdf`; returns the files.
 
     Raises:
