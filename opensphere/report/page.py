@@ -162,9 +162,14 @@ def embed(content: Any) -> str:
 
 def _absent(results: Results) -> list[str]:
     """What runs may lack without anything being wrong: those of older versions, and those sent without pictures."""
-    named = [run.label for run in results.runs if run.data is None]
-    named += [study.title for study in results.studies if study.arms and not study.data]
+    named = [run.label for run in results.runs if run.data is None and not _told(run.problems)]
+    named += [study.title for study in results.studies if study.arms and not study.data and not _told(study.problems)]
     return [f"Nothing on the training data of {_some(named)}: there is no {FILE}."] if named else []
+
+
+def _told(problems: list[str]) -> bool:
+    """Whether it is said already that the file is damaged."""
+    return any(FILE in problem for problem in problems)
 
 
 def _some(names: list[str]) -> str:

@@ -171,6 +171,11 @@ def test_a_run_that_noted_nothing_has_no_part_on_its_data(tmp_path) -> None:
 def test_a_study_whose_runs_noted_nothing_says_so(tmp_path) -> None:
     write_study(tmp_path)
     assert "Nothing on the training data of Losses: there is no training_data.npz." in read([tmp_path])[1].text
+    run = next(tmp_path.glob("runs/*"))
+    (run / "training_data.npz").write_text("nothing")
+    tree = read([tmp_path])[1]
+    assert f"{run.relative_to(tmp_path)}: training_data.npz: is damaged" in tree.text
+    assert "Nothing on the training data" not in tree.text
 
 
 def test_commands_in_the_first_sentences_look_like_commands(tmp_path) -> None:

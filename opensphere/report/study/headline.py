@@ -36,11 +36,12 @@ def _done(study: Study) -> str:
     under = f" under each of {len(study.names)} settings" if len(study.names) > 1 else ""
     text = f"{study.title.rstrip('.')}: {len(study.arms)} ways to train{names} were each run{times}{under}"
     if seeds > 1:
+        text += " and tested on the same people"
         known = [row for row in study.differences if is_number(row.get("low"))]
+        if not known:
+            return f"{text}."
         if all(is_number(row.get("people_error")) for row in known):
-            return (
-                f"{text} and tested on the same people. A verdict here allows for both: other seeds, and other people."
-            )
+            return f"{text}. A verdict here allows for both: other seeds, and other people."
         return f"{text}. A verdict here allows for other seeds; where a note says so, not for other people."
     return (
         f"{text} and tested on the same people. With one seed nothing is known of other seeds: the intervals say what "

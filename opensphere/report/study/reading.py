@@ -257,7 +257,7 @@ def _data(study: Study) -> list[tuple[str, TrainingData]]:
     for row in study.runs:
         run = Run(_folder(study, row) or study.folder)
         read_data(run)
-        study.problems += run.problems
+        study.problems += [f"{row.get('folder')}: {problem}" for problem in run.problems]
         if run.data is not None:
             place = (row["arm"], study.names[row["setting"]], f"seed {row['seed']}")
             return [(", ".join(part for part in place if part), run.data)]

@@ -81,6 +81,14 @@ def test_what_cannot_be_said_is_not_said(tmp_path) -> None:
     assert "On unseen no ACC10 is known." in said(tmp_path)
 
 
+def test_what_verdicts_allow_for(tmp_path) -> None:
+    write_study(tmp_path)
+    change_study(tmp_path, lambda content: content["differences"][0].update(people_error=None))
+    assert "allows for other seeds; where a note says so, not for other people" in said(tmp_path)
+    change_study(tmp_path, lambda content: [row.update(low=None) for row in content["differences"]])
+    assert "allows for" not in said(tmp_path)
+
+
 def test_a_damaged_study(tmp_path) -> None:
     (tmp_path / "study.json").write_text("{")
     assert "no results to show yet" in said(tmp_path)
