@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from filelock import FileLock
 from rich.console import Console
 
 from opensphere import config as cfg
 from opensphere import protocol, storage
 from opensphere.command.build import build_sets
-from opensphere.command.jobs import Interrupted, count_jobs, read_shard, run_jobs
+from opensphere.command.jobs import Ids, Interrupted, count_jobs, read_shard, run_jobs
+from opensphere.command.precision import keep_precision, refuse_precision, settle_precision
 from opensphere.command.report import offer_page
 from opensphere.command.running import RUNNING, Choice, Runner, choose, chosen, state_of_trial, trials_of
 from opensphere.command.screen import json_text, make_console, opening, print_table, table_text
@@ -24,15 +23,15 @@ from opensphere.command.test import check_resampling, refuse_names
 from opensphere.command.train import INTERRUPTED
 from opensphere.compare import writing
 from opensphere.compare.latex import latex_text
+from opensphere.compare.notes import drawn_in
 from opensphere.compare.outcome import read_state
 from opensphere.compare.plan import Cell, Plan
 from opensphere.compare.reading import read_plan
 from opensphere.compare.table import DIVERGED, FAILED, FINISHED, MISSING, Result, tabulate
 from opensphere.engine.folder import given_text
-from opensphere.engine.parallel import NAMES, is_first_rank
+from opensphere.engine.parallel import is_first_rank
 from opensphere.error import UserError
 
-_PRECISION = "precision.json"
 _NAMES = ("name", "metrics", "in_memory", "test_mode")  # of a set: what does not change its images
 
 
@@ -46,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shard", metavar="I/N", help="make the I-th of N parts of the runs, as for a cluster's scheduler"
     )
-    parser.add_argument("--retry", action="store_true", help="make runs that diverged again")
+    parser.add_argument("--retry", action="store_true", help="make runs and points of grids that diverged again")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and what is known of them, train nothing")
     parser.add_argument("--resamples", metavar="N", type=int, default=1000, help="of the people, for intervals (1000)")
     # of one of several jobs, and when the call began that started them
@@ -72,22 +71,26 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
     plan = read_plan(path, arguments.overrides)
     part, parts = read_shard(arguments.shard)
-    jobs = count_jobs(arguments.jobs)
+    first = plan.arms[0]
+    _, parallel = cfg.settings(plan.cell(first, 0, plan.seeds[0], first.points[0]).resolved)
+    jobs = count_jobs(arguments.jobs, parallel.device_ids)
     folder = Path(arguments.proj_dir) / plan.name
-    runner = prepare(plan, folder, arguments, jobs, console)
+    runner = prepare(plan, folder, arguments, jobs, (part, parts), console)
     if arguments.dry_run:
         return list_runs(runner, console)
-    if is_first_rank():
+    if is_first_rank() and not arguments.no_tables:
         storage.write_text(folder / "study.yml", given_text(path, arguments.overrides))
     ended = []
     try:
         if jobs > 1:
-            ended = run_jobs(jobs, words_of_job(arguments, runner.began))
+            words = words_of_job(arguments, runner.began, parallel.device_ids)
+            ended = run_jobs(jobs, words, parallel.device_ids)
         choices = chosen(runner) if jobs > 1 else choose(runner)
         cells = cells_of(runner, choices)
         own = [cell for cell in cells[part - 1 :: parts] if cell.arm not in lost_arms(choices)]
         if jobs == 1:
-            runner.refuse_others(own)
+            if not arguments.no_tables:  # else the call that started this one has looked at what is to be learnt
+                runner.refuse_others([cell for cell in cells if cell.arm not in lost_arms(choices)], own=own)
             runner.make(own)
     except Interrupted:
         console.print(f"stopped and saved; the same command goes on: {folder}", markup=False, soft_wrap=True)
@@ -101,12 +104,17 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def words_of_job(arguments: argparse.Namespace, began: float) -> list[str]:
-    """The arguments of `opensphere` for one of several processes that make the runs of a call."""
+def words_of_job(arguments: argparse.Namespace, began: float, device_ids: Ids = None) -> list[str]:
+    """The arguments of `opensphere` for one of several processes that make the runs of a call.
+
+    Args:
+        device_ids: the GPUs of them all, where they are named; each sees its own alone.
+    """
     words = ["compare", arguments.file, f"--proj_dir={arguments.proj_dir}", f"--resamples={arguments.resamples}"]
     words += ["--jobs=1", "--no-tables", f"--began={began!r}"]
     words += [f"--shard={arguments.shard}"] * bool(arguments.shard) + ["--retry"] * arguments.retry
-    return [*words, *arguments.overrides]
+    alone = ["parallel.device_ids=null"] if device_ids is not None else []
+    return [*words, *arguments.overrides, *alone]
 
 
 def cells_of(runner: Runner, choices: Sequence[Choice]) -> list[Cell]:
@@ -119,8 +127,13 @@ def lost_arms(choices: Sequence[Choice]) -> dict[str, str]:
     return {choice.arm: choice.why for choice in choices if choice.point is None}
 
 
-def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, jobs: int, console: Console) -> Runner:
+def prepare(
+    plan: Plan, folder: Path, arguments: argparse.Namespace, jobs: int, shard: tuple[int, int], console: Console
+) -> Runner:
     """Check all that can be checked before the first run: configs, data, columns, and what is there already.
+
+    Args:
+        shard: the part of the runs that this call is to make, from 1, and the number of parts.
 
     Raises:
         UserError: one of them cannot be used.
@@ -139,54 +152,36 @@ def prepare(plan: Plan, folder: Path, arguments: argparse.Namespace, jobs: int, 
         if plan.metric and plan.metric not in known:
             raise UserError(f"{arguments.file}: metric: no test set has {plan.metric}; they have {', '.join(known)}")
         runner.plan, runner.images = replace(plan, metric=plan.metric or known[0]), digest_of_sets(tests)
-        for points in grids.values():
-            check_tune_metric(runner, points[0][1], arguments.file)
-        choices = chosen(runner)
-        settled = [cell for cell in cells_of(runner, choices) if cell.arm not in lost_arms(choices)]
-        runner.refuse_others(settled, [trial for points in grids.values() for _, trial in points])
+        if not arguments.dry_run and not arguments.no_tables:
+            check_trainings(runner, shard, arguments.file)
     if measured and not arguments.dry_run:
         plan.base["project"]["precision"] = keep_precision(folder, plan.base["project"]["precision"])
     return runner
 
 
-def settle_precision(plan: Plan, folder: Path) -> bool:
-    """Put what `auto` comes to into the base config: what the study was begun with, else what is measured here and now.
+def check_trainings(runner: Runner, shard: tuple[int, int], file: str) -> None:
+    """Check the data and the precision of what a call is to train, and what is there already against it.
 
-    Returns:
-        Whether the base config leaves it open.
-    """
-    project, device = plan.base.setdefault("project", {}), _device()
-    if (project.get("precision") or "auto") != "auto":
-        return False
-    project["precision"] = read_state(folder / _PRECISION).get(device.type)
-    if project["precision"] not in NAMES:
-        project["precision"] = "auto"
-        plan.settle_precision(device)
-    return True
-
-
-def keep_precision(folder: Path, measured: str) -> str:
-    """What the first process of a study measured, for all others: it names their runs.
+    Args:
+        shard: as for `prepare`.
+        file: the study's, for messages.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: one of them cannot be used.
     """
-    path, kind = folder / _PRECISION, _device().type
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            kept = read_state(path)
-            if kept.get(kind) not in NAMES:
-                kept[kind] = measured
-                storage.write_text(path, json.dumps(kept) + "\n")
-            return kept[kind]
-    except (OSError, NotImplementedError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UserError(f"{folder}: cannot be written to: {why}; name another folder with --proj_dir") from None
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    grids, choices = trials_of(runner.plan), chosen(runner)
+    left = {arm: trials for arm, points in grids.items() if (trials := runner.to_train([], [one for _, one in points]))}
+    for trials in left.values():
+        check_tune_metric(runner, trials[0][0], file)
+    part, parts = shard
+    points = {arm.name: arm.points[0] for arm in runner.plan.arms}  # until grids have chosen
+    cells = runner.plan.cells(points | {choice.arm: choice.point for choice in choices if choice.point is not None})
+    lost = lost_arms(choices).keys() - left.keys()
+    there, own = ([cell for cell in some if cell.arm not in lost] for some in (cells, cells[part - 1 :: parts]))
+    every = [trial for points in grids.values() for _, trial in points]
+    if runner.to_train(own, every):
+        refuse_precision(runner.plan, runner.folder)
+    runner.refuse_others(there, every, own)
 
 
 def check_tune_metric(runner: Runner, trial: Cell, file: str) -> None:
@@ -311,6 +306,7 @@ def describe(plan: Plan, choices: list[Choice], results: list[Result], folder: P
     versions = versions_of([*places, *(folder / result.folder for result in results if result.folder)])
     choices = [choice for choice in choices if choice.point is not None]
     before = read_state(folder / "study.json")
+    cells = replace(plan, seeds=plan.seeds[:1]).cells({choice.arm: choice.point or () for choice in choices})
     return {
         "study": plan.name,
         "title": plan.title,
@@ -323,6 +319,7 @@ def describe(plan: Plan, choices: list[Choice], results: list[Result], folder: P
         "arms": [arm.name for arm in plan.arms],
         "vary": plan.vary,
         "settings": [{"name": setting.name, "values": dict(setting.changes)} for setting in plan.settings],
+        "drawn": list(dict.fromkeys(key for cell in cells for key in drawn_in(cell.resolved["data"]))),
         "chosen": [
             {"arm": choice.arm, "values": dict(choice.point or ()), "tried": choice.tried} for choice in choices
         ],

@@ -1,6 +1,8 @@
 """Several processes at one study: who is at which of its runs, on which cores and GPUs."""
 
+import itertools
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -10,16 +12,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 import torch
 from filelock import FileLock, Timeout
 
-from opensphere.engine.parallel import launched, spawns
+from opensphere.engine.parallel import is_first_rank, launched, launcher_store, spawns
 from opensphere.engine.settings import Parallel
 from opensphere.error import UserError
 
 _ASKS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not everywhere
 _GLANCE = 0.2  # seconds that a claim waits for one who only looks whether there is one
+_TELLINGS = itertools.count()  # what the first rank told the others, one after another
+
+T = TypeVar("T")
+Ids = list[int] | int | None
 
 
 class Interrupted(Exception):
@@ -41,11 +48,14 @@ def read_shard(text: str | None) -> tuple[int, int]:
     return part, parts
 
 
-def count_jobs(asked: int | None) -> int:
-    """How many runs are made at a time: as asked, else one for each GPU, one on a CPU.
+def count_jobs(asked: int | None, device_ids: Ids = None) -> int:
+    """How many runs are made at a time: as asked, else one for each GPU that may be used, one on a CPU.
+
+    Args:
+        device_ids: as `Parallel` has them.
 
     Raises:
-        UserError: there is no such number, or a launcher has started this process among others already.
+        UserError: there is no such number or no such GPU, or a launcher has started this process among others already.
     """
     if asked is not None and asked < 1:
         raise UserError(f"--jobs {asked}: give 1 or more, the number of runs at a time")
@@ -53,33 +63,45 @@ def count_jobs(asked: int | None) -> int:
         if asked is not None and asked > 1:
             raise UserError(f"--jobs {asked}: under torchrun all processes make one run together; leave --jobs out")
         return 1
-    return asked or max(1, torch.cuda.device_count())
+    return asked or max(1, len(_gpus(device_ids)))
 
 
-def run_jobs(jobs: int, words: Sequence[str]) -> list[int]:
+def _gpus(ids: Ids) -> list[int]:
+    """The GPUs that may be used, by their places among the visible ones. Raises UserError if one is not there."""
+    count = torch.cuda.device_count()
+    if ids is None or not count:
+        return list(range(count))
+    spawns(Parallel(device_ids=ids))  # refuses what is not there
+    return [ids] if isinstance(ids, int) else ids
+
+
+def run_jobs(jobs: int, words: Sequence[str], device_ids: Ids = None) -> list[int]:
     """Let so many processes share the runs of a study; returns their exit statuses.
 
     Each takes the next run that nobody is at. They share the GPUs, or the cores, evenly.
 
     Args:
-        words: the arguments of `opensphere` that make one of them.
+        words: the arguments of `opensphere` that make one of them; each sees one GPU, whatever its number is here.
+        device_ids: the GPUs to share, as `Parallel` has them.
 
     Raises:
         Interrupted: somebody asked this process to stop; it has passed that on, and waited.
     """
-    gpus = torch.cuda.device_count()
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
+    gpus = _gpus(device_ids)
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // jobs))
     started: list[subprocess.Popen] = []
     with _passing_on(started) as asked:
         for job in range(jobs):
             environment = {**os.environ, "OMP_NUM_THREADS": threads}
             if gpus:
-                environment["CUDA_VISIBLE_DEVICES"] = listed.split(",")[job % gpus]
+                environment["CUDA_VISIBLE_DEVICES"] = listed.split(",")[gpus[job % len(gpus)]]
             if not asked:
                 command = [sys.executable, "-m", "opensphere", *words]
                 # in a group of their own, else a terminal's Ctrl-C reached them twice: a second one stops at once
                 started.append(subprocess.Popen(command, env=environment, process_group=0))
+        for process in started[asked[-1] if asked else len(started) :]:  # begun just when the request came
+            process.terminate()
         statuses = [process.wait() for process in started]
     if asked:
         raise Interrupted
@@ -88,13 +110,17 @@ def run_jobs(jobs: int, words: Sequence[str]) -> list[int]:
 
 @contextmanager
 def _passing_on(processes: list[subprocess.Popen]) -> Iterator[list[int]]:
-    """Pass requests to stop on to other processes, as SIGTERM; gives the list of those that came."""
+    """Pass requests to stop on to other processes, as SIGTERM, and a second Ctrl-C as one, which stops them at once.
+
+    Gives a list with an entry for each request that came: how many of the processes it was passed on to.
+    """
     asked: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
+        at_once = bool(asked) and number == signal.SIGINT
+        asked.append(len(processes))
         for process in processes:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT if at_once else signal.SIGTERM)
 
     previous = {}
     if threading.current_thread() is threading.main_thread():
@@ -125,33 +151,44 @@ def world_size(parallel: Parallel, jobs: int = 1) -> int:
         return 1
     if not torch.cuda.is_available():
         return parallel.processes or 1
-    ids = parallel.device_ids
-    return len(ids) if isinstance(ids, list) else torch.cuda.device_count()
+    return len(_gpus(parallel.device_ids))
+
+
+def told(value: T) -> T:
+    """What the first of a launcher's processes says, on all of them, which call this equally often; else the value."""
+    if not launched() or int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return value
+    store, key = launcher_store(), f"told {next(_TELLINGS)}"
+    if is_first_rank():
+        store.set(key, pickle.dumps(value))
+    return pickle.loads(store.get(key))
 
 
 @contextmanager
 def claimed(place: Path) -> Iterator[bool]:
     """Whether this process may work in a folder: no other one does, until the block ends.
 
-    The ranks of one training come together, and are told so by their launcher.
+    The ranks of one training come together: the first claims for all.
     """
-    if launched():
-        yield True
-        return
     lock = FileLock(f"{place}.lock", timeout=_GLANCE)
+    mine = told(_take(lock, place) if is_first_rank() else False)
+    try:
+        yield mine
+    finally:
+        if is_first_rank():
+            lock.release()
+
+
+def _take(lock: FileLock, place: Path) -> bool:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        yield False
-        return
+        return False
     except (OSError, NotImplementedError) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(f"{place.parent}: cannot be written to: {why}; name another folder with --proj_dir") from None
-    try:
-        yield True
-    finally:
-        lock.release()
+    return True
 
 
 def is_claimed(place: Path) -> bool:

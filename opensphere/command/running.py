@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,11 +17,12 @@ from opensphere import config as cfg
 from opensphere import memory, storage
 from opensphere.command import train
 from opensphere.command.build import build_sets
-from opensphere.command.jobs import Interrupted, claimed, is_claimed, world_size
+from opensphere.command.jobs import Interrupted, claimed, is_claimed, told, world_size
 from opensphere.command.screen import Rows, load_images, make_console
 from opensphere.command.shelf import Shelf, digest_of_files, digest_of_sets
 from opensphere.command.test import test_folder, write_results
 from opensphere.compare.outcome import (
+    STATE,
     Origin,
     last_energy,
     last_validation,
@@ -104,23 +105,25 @@ class Runner:
         Raises:
             Interrupted: somebody asked to stop.
         """
-        wanted = [cell for cell in cells if self.wants(cell)]
+        wanted = told([cell for cell in cells if self.wants(cell)])
         began = time.perf_counter()
         for number, cell in enumerate(wanted):
             with claimed(self.folder / "runs" / cell.name) as mine:
-                if not mine or not self.wants(cell):
+                if not mine or not told(self.wants(cell)):
                     continue  # another process is at it, or was meanwhile
-                result = self._run(cell, self.known(cell))
+                result = self._run(cell, told(self.known(cell)))
             left = (time.perf_counter() - began) / (number + 1) * (len(wanted) - number - 1)
             place, rest = f"[{number + 1}/{len(wanted)}]", timedelta(seconds=round(left))
             self.said(f"{place} {cell.name}: {self._spell(result)}; {rest} left")
 
     def _run(self, cell: Cell, before: Result) -> Result:
         """Make what is missing of a run, and keep what came of each step."""
-        place, origin = self.folder / before.folder, self.origin(cell)
+        place = self.folder / before.folder
         if before.status == "trained":
-            origin = origin_of(state_of_run(place))
+            origin = origin_of(state_of_run(place), place)
         else:
+            self.refuse_others([cell])
+            origin = self.origin(cell)
             if before.status == DIVERGED:  # its last checkpoint would lead there again
                 (place / checkpoint.NAME).unlink(missing_ok=True)
             self._keep(replace(before, status=MISSING), origin)  # whoever goes on with it then knows how it began
@@ -158,11 +161,12 @@ class Runner:
             storage.write_text(place / "error.txt", traceback.format_exc())
             return None, FAILED, f"{type(error).__name__}: {error}".strip().split("\n")[0]
 
-    def origin(self, cell: Cell, chooses: bool = False) -> Origin:
+    def origin(self, cell: Cell, chooses: bool = False, look: bool = True) -> Origin:
         """What a run would be trained by and on, now.
 
         Args:
             chooses: it is a point of a grid, which depends on the validation sets too.
+            look: at files that were not looked at yet; else they are not known.
 
         Raises:
             UserError: its data or the weights that it begins with cannot be used.
@@ -172,33 +176,49 @@ class Runner:
         shared = size > 1 and parallel.sync_bn and torch.cuda.is_available()
         train = cell.resolved["data"]["train"]
         learnt = [train["dataset"], train["subset"], train["corruption"], cell.resolved["data"]["val"], chooses]
-        data = self._digest(learnt, lambda: self._digest_of_data(cell, chooses))
+        data = self._digest(learnt, look, lambda: self._digest_of_data(cell, chooses))
         parts = [cell.resolved["model"][part].get("pretrained") for part in ("backbone", "head")]
         paths = [path for path in parts if path]
-        return Origin(size, shared, data, self._digest(paths, lambda: digest_of_files(paths)))
+        return Origin(size, shared, data, self._digest(paths, look, lambda: digest_of_files(paths)))
 
-    def _digest(self, about: object, find: Callable[[], str]) -> str:
+    def _digest(self, about: object, look: bool, find: Callable[[], str]) -> str:
         key = json.dumps(about, sort_keys=True)
-        if key not in self._digests:
+        if look and key not in self._digests:
             self._digests[key] = find()
-        return self._digests[key]
+        return self._digests.get(key, "")
 
     def _digest_of_data(self, cell: Cell, chooses: bool) -> str:
         sets = build_sets(cell.resolved, self.plan.origin, self.shelf.build)
         return digest_of_sets([sets.train, *(dataset for dataset, _ in sets.val if chooses)])
 
-    def refuse_others(self, cells: Sequence[Cell], trials: Sequence[Cell] = ()) -> None:
-        """Raises UserError if a run that is there was made by other means, or of other data, than are there now."""
-        for cell in cells:
-            place = self.folder / "runs" / cell.name
-            state, now = state_of_run(place), self.origin(cell)
-            begun = state.get("status") in (FINISHED, DIVERGED, "trained") or (place / checkpoint.NAME).is_file()
-            if state and begun:
-                _refuse_other(origin_of(state), now, place)
-        for trial in trials:
-            state, now = read_state(_score_path(self, trial)), self.origin(trial, chooses=True)
-            if state and state.get("status") != FAILED:
-                _refuse_other(origin_of(state), now, _score_path(self, trial).parent)
+    def to_train(self, cells: Sequence[Cell], trials: Sequence[Cell] = ()) -> list[tuple[Cell, bool]]:
+        """Those that this call is to train, points of grids first; each with whether it is one."""
+        runs = [cell for cell in cells if self.wants(cell) and self.known(cell).status != "trained"]
+        return [(trial, True) for trial in trials if is_open(self, trial)] + [(cell, False) for cell in runs]
+
+    def refuse_others(
+        self, cells: Sequence[Cell], trials: Sequence[Cell] = (), own: Sequence[Cell] | None = None
+    ) -> None:
+        """Refuse to train beside runs that were made by other means, or of other data, than are there now.
+
+        Only the data that are still to be learnt are looked at, so where nothing is to be trained nothing is refused.
+
+        Args:
+            cells, trials: the runs of the study and the points of its grids.
+            own: the runs that this call is to make; None: all.
+
+        Raises:
+            UserError: a run or a point that is begun was made otherwise, or what is to be learnt cannot be used.
+        """
+        wanted = self.to_train(cells if own is None else own, trials)
+        for cell, chooses in wanted:
+            self.origin(cell, chooses)
+        every = [(trial, True) for trial in trials] + [(cell, False) for cell in cells]
+        for cell, chooses in every if wanted else ():
+            path = _score_path(self, cell) if chooses else self.folder / "runs" / cell.name / STATE
+            place, state = path.parent, read_state(path)
+            if _status(state) in (FINISHED, DIVERGED, "trained") or (place / checkpoint.NAME).is_file():
+                _refuse_other(origin_of(state, place), self.origin(cell, chooses, look=False), place)
 
     def train(self, cell: Cell, place: Path) -> dict[str, float]:
         """Train a run to its end; returns what is known of its costs, as `Result` calls them.
@@ -272,12 +292,12 @@ def choose(runner: Runner) -> list[Choice]:
         Interrupted: somebody asked to stop.
     """
     for trials in trials_of(runner.plan).values():
-        while left := [trial for _, trial in trials if _is_open(runner, trial)]:
+        while left := told([trial for _, trial in trials if is_open(runner, trial)]):
             for trial in left:
                 _score(runner, trial)
-            if any(_is_open(runner, trial) for trial in left):
+            if told(any(is_open(runner, trial) for trial in left)):
                 time.sleep(_POLL)
-    return chosen(runner)
+    return told(chosen(runner))
 
 
 def chosen(runner: Runner) -> list[Choice]:
@@ -311,16 +331,21 @@ def _chosen(runner: Runner, arm: str, trials: Sequence[tuple[tuple[Change, ...],
 
 def state_of_trial(runner: Runner, trial: Cell) -> str:
     """How the run of a point of a grid stands, as `Runner.state` says it."""
-    state = read_state(_score_path(runner, trial))
-    if state:
-        return str(state.get("status", DIVERGED if state.get("why") else FINISHED))
-    return RUNNING if is_claimed(_score_path(runner, trial).parent) else MISSING
+    status = _status(read_state(_score_path(runner, trial)))
+    return RUNNING if status == MISSING and is_claimed(_score_path(runner, trial).parent) else status
 
 
-def _is_open(runner: Runner, trial: Cell) -> bool:
-    """Whether a point is to be run: it was not, or it failed before this call."""
+def _status(state: dict[str, Any]) -> str:
+    """How a training ended by what is kept of it; the first scores of grids said only why they have none."""
+    return str(state.get("status", DIVERGED if state.get("why") else FINISHED)) if state else MISSING
+
+
+def is_open(runner: Runner, trial: Cell) -> bool:
+    """Whether a point is to be run: it was not, or what it came to before this call is to be tried again."""
     state = read_state(_score_path(runner, trial))
-    return not state or state.get("status") == FAILED and state.get("ended", 0.0) < runner.began
+    if _status(state) in (FAILED, DIVERGED) and state.get("ended", 0.0) < runner.began:
+        return _status(state) == FAILED or runner.retry
+    return _status(state) == MISSING
 
 
 def _score_path(runner: Runner, trial: Cell) -> Path:
@@ -331,24 +356,26 @@ def _score(runner: Runner, trial: Cell) -> None:
     """Train a point of a grid and keep how it ended, unless another process is at it or was."""
     path = _score_path(runner, trial)
     with claimed(path.parent) as mine:
-        if not mine or not _is_open(runner, trial):
+        if not mine or not told(is_open(runner, trial)):
             return
+        origin = runner.origin(trial, chooses=True)
+        if told(_status(read_state(path))) == DIVERGED:  # its last checkpoint would lead there again
+            (path.parent / checkpoint.NAME).unlink(missing_ok=True)
+        if is_first_rank():  # whoever goes on with it then knows how it began
+            write_state(path, {"status": MISSING, "why": "not made yet"}, origin)
         _, status, why = runner.attempt(lambda: runner.train(trial, path.parent), path.parent)
         if is_first_rank():  # not the score itself: another metric may be asked for later
-            write_state(path, {"status": status, "why": why}, runner.origin(trial, chooses=True))
+            write_state(path, {"status": status, "why": why}, origin)
         metric = runner.plan.tune.metric
         score = f"{metric} {last_validation(path.parent, metric):.2f}"
         runner.said(f"grid: {trial.name}: {f'{status}: {why}' if why else score}")
 
 
 def _refuse_other(before: Origin, now: Origin, place: Path) -> None:
-    means = [
-        f"{one.world_size} process{'es' if one.world_size > 1 else ''}{' with sync_bn' if one.sync_bn else ''}"
-        for one in (before, now)
-    ]
-    if means[0] != means[1]:
+    spelt = [_spell_means(one, before.sync_bn is not None) for one in (before, now)]
+    if before.world_size is not None and spelt[0] != spelt[1]:
         raise UserError(
-            f"{place}: was trained by {means[0]}, and this call would train by {means[1]}: runs of one study are "
+            f"{place}: was trained by {spelt[0]}, and this call would train by {spelt[1]}: runs of one study are "
             "trained alike; start it with as many, or name another --proj_dir"
         )
     for key, what in (("data", "training data"), ("weights", "pretrained weights")):
@@ -358,3 +385,8 @@ def _refuse_other(before: Origin, now: Origin, place: Path) -> None:
                 f"{place}: its {what} have changed since, under the same names: bring the old ones back, name another "
                 "--proj_dir, or delete this run"
             )
+
+
+def _spell_means(one: Origin, with_sync_bn: bool) -> str:
+    shared = " with sync_bn" if one.sync_bn and with_sync_bn else ""
+    return f"{one.world_size} process{'' if one.world_size == 1 else 'es'}{shared}"

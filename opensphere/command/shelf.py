@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,8 +15,12 @@ from opensphere.error import UserError
 
 _KEPT = 4  # sets of people to learn from: those used last
 _LOOKED_AT = 64  # images of a set
-# What sets hold beside images: who is where, and what is compared. Never their paths: there may be millions.
-_FACTS = ("labels", "persons", "indices", "pairs", "is_same", "folds", "template", "template_pairs")
+# What sets hold beside images: who is where, what is compared, and how images are aligned and count. Never their paths:
+# there may be millions.
+_FACTS = (
+    *("labels", "persons", "indices", "pairs", "is_same", "folds", "template", "template_pairs"),
+    *("trials", "galleries", "probe", "points", "faceness", "media", "quality"),
+)
 
 
 class Shelf:
@@ -46,14 +51,34 @@ def digest_of_sets(datasets: Iterable[Any]) -> str:
     for dataset in datasets:
         found.update(f"{len(dataset)} images of {getattr(dataset, 'num_class', '')}\n".encode())
         for name in _FACTS:
-            values = vars(dataset).get(name)
             # what a set works out once it is asked is there or is not
-            if isinstance(values, np.ndarray) and not isinstance(getattr(type(dataset), name, None), cached_property):
-                found.update(f"{name} {values.shape}\n".encode())
-                found.update(np.ascontiguousarray(values, np.int64).reshape(-1).view(np.uint8).data)
+            if not isinstance(getattr(type(dataset), name, None), cached_property):
+                for values in _arrays(vars(dataset).get(name)):
+                    found.update(f"{name} {values.shape}\n".encode())
+                    found.update(_bytes(values))
         for data in _stored(dataset):
             found.update(hashlib.sha256(data).digest())
     return found.hexdigest()
+
+
+def _arrays(value: Any) -> Iterator[np.ndarray]:
+    """An array, or those that an object or a list of objects is made of."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _arrays(item)
+    elif is_dataclass(value):
+        for part in fields(value):
+            yield from _arrays(getattr(value, part.name))
+
+
+def _bytes(values: np.ndarray) -> bytes | memoryview:
+    """What an array holds, the same for whole numbers of any width."""
+    if values.dtype.kind == "U":
+        return "\n".join(values.tolist()).encode()
+    kind = np.float64 if values.dtype.kind == "f" else np.int64
+    return np.ascontiguousarray(values, kind).reshape(-1).view(np.uint8).data
 
 
 def _stored(dataset: Any) -> Iterator[bytes]:

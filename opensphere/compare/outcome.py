@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from opensphere import storage
 from opensphere.compare.table import Result
+from opensphere.engine.folder import find_config
+from opensphere.error import UserError
 from opensphere.metric.estimate import Estimate
 
-_STATE, _ESTIMATES = "outcome.json", "estimates.npz"
+STATE = "outcome.json"
+_ESTIMATES = "estimates.npz"
 _COSTS = ("seconds", "images_per_second", "memory_mb", "energy")
 
 Found = Mapping[str, Mapping[str, Estimate]]  # by set, by column
@@ -26,14 +30,14 @@ class Origin:
     """What a training depends on and its config does not say.
 
     Attributes:
-        world_size: how many processes train together.
-        sync_bn: whether they share BatchNorm's statistics.
+        world_size: how many processes train together; None: not known.
+        sync_bn: whether they share BatchNorm's statistics; None: not known.
         data: a digest of the images and labels that are learnt; empty: not known.
         weights: a digest of the files that it begins with; empty: none, or not known.
     """
 
-    world_size: int = 1
-    sync_bn: bool = False
+    world_size: int | None = 1
+    sync_bn: bool | None = False
     data: str = ""
     weights: str = ""
 
@@ -54,7 +58,7 @@ def write_outcome(place: Path, result: Result, asked: str, origin: Origin = Orig
     for key in _COSTS:
         value = float(getattr(result, key))
         state[key] = value if math.isfinite(value) else None
-    write_state(place / _STATE, state, origin)
+    write_state(place / STATE, state, origin)
 
 
 def write_state(path: Path, state: Mapping[str, Any], origin: Origin) -> None:
@@ -73,12 +77,36 @@ def read_state(path: Path) -> dict[str, Any]:
 
 def state_of_run(place: Path) -> dict[str, Any]:
     """As `read_state`, of a run's outcome."""
-    return read_state(place / _STATE)
+    return read_state(place / STATE)
 
 
-def origin_of(state: Mapping[str, Any]) -> Origin:
-    """The origin in what `read_state` gives; what older ones do not say is not known, or one process."""
-    return Origin(**{key: type(value)(state.get(key, value)) for key, value in asdict(Origin()).items()})
+def origin_of(state: Mapping[str, Any], place: Path) -> Origin:
+    """The origin in what `read_state` gives; what an older one does not say is looked for in the run's folder, `place`,
+    and not known where it is not there."""
+    data, weights = (str(state.get(key, "")) for key in ("data", "weights"))
+    if state.get("world_size") is not None:
+        return Origin(int(state["world_size"]), state.get("sync_bn"), data, weights)
+    size, device = _last_start(place)
+    if size is None:
+        return Origin(None, None, data, weights)
+    shared = _asked_for_sync_bn(place) if size > 1 and device.startswith("cuda") else False
+    return Origin(size, shared, data, weights)
+
+
+def _last_start(place: Path) -> tuple[int | None, str]:
+    """How many processes trained a run when it was last begun or gone on with, and the device of the first."""
+    try:
+        last = json.loads((place / "versions.json").read_text(encoding="utf-8"))[-1]
+        return int(last["world_size"]), str(last.get("device"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None, ""
+
+
+def _asked_for_sync_bn(place: Path) -> bool | None:
+    try:
+        return bool(yaml.safe_load(find_config(place).read_text(encoding="utf-8"))["parallel"]["sync_bn"])
+    except (UserError, OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return None
 
 
 def read_outcome(place: Path, blank: Result, asked: str, images: str = "") -> Result:

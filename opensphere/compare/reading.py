@@ -129,8 +129,11 @@ def _values(block: Any, where: str) -> dict[str, list[Any]]:
 
 def _refuse_lost(arms: Sequence[Arm], vary: dict[str, list[Any]], shared: Sequence[Change], path: Path) -> None:
     """Raises UserError if something that was asked for would be lost, since something else is put in its place."""
-    if len(arms) > 1 and (key := next((key for key in vary if _above(key, _NET)), None)):
-        raise UserError(f"{path}: vary: {key} would put one net in the place of all heads; list the nets under heads")
+    if arms and (key := next((key for key in vary if _above(key, f"{_NET}.type")), None)):
+        raise UserError(
+            f"{path}: vary: {key} would put one net in the place of all heads; list the nets under heads, or leave "
+            "heads out"
+        )
     for number, arm in enumerate(arms):
         where = f"{path}: heads.{number}"
         for key, varied in product(arm.grid, vary):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from opensphere.compare.notes import drawn_once
 from opensphere.compare.table import BETTER, FINISHED, SAME, UNKNOWN, WORSE
 from opensphere.metric.comparison import LEVEL
 from opensphere.report.columns import is_number, lower_is_better, spell, spell_p
@@ -21,7 +22,6 @@ _MARKS = {BETTER: "+", WORSE: "−", SAME: "=", UNKNOWN: "?"}
 _ITSELF = "·"
 _OPPOSITE = {BETTER: WORSE, WORSE: BETTER}
 _NAME = ""  # the head above the names of arms
-_DRAWN = ("data.train.corruption.", "data.train.subset.")  # whose values are drawn by a seed of their own
 COSTS = "costs of a run"  # a table's title
 _COSTS = {  # their heads, and the digits behind the point
     "seconds": ("training, s", 1),
@@ -134,7 +134,7 @@ def particulars(study: Study) -> list[str]:
 
 
 def _how_to_read(study: Study) -> list[str]:
-    lines = [_interval_note(study), *_drawn_once(study), *_verdict_notes(study), *_method_notes(study)]
+    lines = [_interval_note(study), *drawn_once(study), *_verdict_notes(study), *_method_notes(study)]
     lower = [column for column in _columns(study) if lower_is_better(column)]
     return [*lines, f"lower is better: {', '.join(lower)}"] if lower else lines
 
@@ -323,15 +323,6 @@ def _interval_note(study: Study) -> str:
     seeds, covers = ", ".join(map(str, study["seeds"])), interval_covers(study)
     means = f"means over the seeds {seeds}" if len(study["seeds"]) > 1 else f"values of seed {seeds}"
     return f"{means}; in brackets the 95% interval, which covers {covers}" if covers else f"{means}; without intervals"
-
-
-def _drawn_once(study: Study) -> list[str]:
-    """What all seeds share though chance had a part in it: no interval knows how much."""
-    keys = [*study.get("vary", ()), *(key for setting in study["settings"] for key in setting["values"])]
-    drawn = [key.rpartition(".")[2] for key in keys if f"{key}.".startswith(_DRAWN)]
-    others = [f"another drawing of the training data ({', '.join(dict.fromkeys(drawn))})"] if drawn else []
-    others += ["another choice of the grids"] if study.get("chosen") else []
-    return [f"no interval covers {' or '.join(others)}: made once, for all seeds"] if others else []
 
 
 def _method_notes(study: Study) -> list[str]:

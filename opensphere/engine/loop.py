@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -114,12 +115,18 @@ def _step_seed(run: Run) -> int:
 
 
 class Interrupt:
-    """While it is open, Ctrl-C (or SIGTERM) asks the loop to stop after the step; a second one stops at once."""
+    """While it is open, Ctrl-C (or SIGTERM) asks the loop to stop after the step; a second one stops at once.
+
+    A SIGTERM soon after the first request is that request again: a scheduler tells all processes of a job, and a parent
+    that is told passes it on.
+    """
 
     INTERVAL = 10  # steps between two looks at the other ranks, each a small message
+    SOON = 2.0  # seconds
 
     def __init__(self) -> None:
         self.asked = False
+        self.since = 0.0
         self.previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupt":
@@ -135,9 +142,11 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        now = time.monotonic()
+        if not self.asked:
+            self.asked, self.since = True, now
+        elif number == signal.SIGINT or now - self.since > self.SOON:
             raise KeyboardInterrupt
-        self.asked = True
 
     def asked_anywhere(self, run: Run) -> bool:
         """Whether to stop now: the same answer on every rank."""

@@ -154,7 +154,7 @@ def _member(world: World, parallel: Parallel, url: str, worker: Callable, argume
     backend = parallel.backend if world.device.type == "cuda" and parallel.backend else None
     backend = backend or ("nccl" if world.device.type == "cuda" else "gloo")
     if url == LAUNCHER:
-        store = dist.PrefixStore(f"launch {next(_LAUNCHES)}", _launcher_store())
+        store = dist.PrefixStore(f"launch {next(_LAUNCHES)}", launcher_store())
         dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size)
     else:
         dist.init_process_group(backend, init_method=url, rank=world.rank, world_size=world.size)
@@ -166,7 +166,7 @@ def _member(world: World, parallel: Parallel, url: str, worker: Callable, argume
 
 
 @cache
-def _launcher_store() -> Any:
+def launcher_store() -> Any:
     """Where the processes of a launcher meet. It outlives a group: the next one needs names of its own in it."""
     return next(dist.rendezvous(LAUNCHER))[0]
 

@@ -15,6 +15,7 @@ import yaml
 
 from opensphere.command import compare as command
 from opensphere.command import running
+from opensphere.command.compare import revision_notes, versions_of
 from opensphere.command.main import run_command
 from opensphere.engine import loop
 from tests.material import write_config
@@ -134,6 +135,22 @@ def test_under_torchrun_each_run_has_several_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_two_launchers_share_a_study(tmp_path: Path) -> None:
+    heads = [PLAIN, {"net": {"type": "CosFace", "s": 16.0}, "grid": {"m": [0.1, 0.3]}}]
+    path = write_study(tmp_path, heads=heads, seeds=1)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "opensphere"]
+    words = ["compare", str(path), "--proj_dir", str(tmp_path / "p"), "--resamples", "50"]
+    both = [
+        subprocess.Popen([sys.executable, *launcher, *words, "--shard", shard], cwd=ROOT, stderr=subprocess.PIPE)
+        for shard in ("1/2", "2/2")
+    ]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    made = [json.loads(file.read_text()) for file in (tmp_path / "p/study").glob("*/*/versions.json")]
+    assert len(made) == 4 and all([entry["world_size"] for entry in entries] == [2] for entries in made)
+
+
+@pytest.mark.slow
 def test_one_run_that_fails_does_not_take_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -194,8 +211,8 @@ def test_jobs_that_are_killed_leave_tables_of_what_is_there(
 ) -> None:
     path = write_study(tmp_path, seeds=1)
 
-    def two(jobs: int, words: list[str]) -> list[int]:
-        assert words[0] == "compare" and "--no-tables" in words
+    def two(jobs: int, words: list[str], device_ids: Any) -> list[int]:
+        assert words[0] == "compare" and "--no-tables" in words and device_ids is None
         return [run_command(words[0], [*words[1:], "--shard=1/2"]), -9]
 
     monkeypatch.setattr(command, "run_jobs", two)
@@ -246,6 +263,19 @@ def test_a_test_set_chooses_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     block = {key: value for key, value in block.items() if key not in ("name", "metrics")}
     assert compare(path, "p", f"data.val=[{{dataset: {json.dumps({**block, 'name': 'other'})}}}]")[0] == 2
     assert "data.val: other is the test set unseen; grids choose on other people" in capsys.readouterr().err
+
+
+def test_revisions_are_told(tmp_path: Path) -> None:
+    first = {"git": "a" * 40, "from_update": 0}
+    for name, entries in (("x", [first, {"git": "b" * 40, "from_update": 9}]), ("y", [{**first, "from_update": 4}])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "versions.json").write_text(json.dumps(entries))
+    found = versions_of([tmp_path / "x", tmp_path / "y", tmp_path / "none"])
+    assert found == [{"git": "a" * 40}, {"git": "b" * 40}]
+    assert revision_notes(found) == ["runs were made by 2 revisions of the code: aaaaaaaaaa, bbbbbbbbbb"]
+    assert revision_notes(found[:1]) == []
+    assert revision_notes([{"git": "c" * 40 + "-dirty"}]) == ["cccccccccc-dirty: with changes that no revision holds"]
+    assert revision_notes([{"git": None, "opensphere": "1.0"}]) == []
 
 
 def test_a_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -14,7 +14,6 @@ from filelock import FileLock
 from opensphere import config as cfg
 from opensphere import protocol
 from opensphere.command import running
-from opensphere.command.compare import keep_precision, revision_notes, settle_precision, versions_of
 from opensphere.command.jobs import claimed, world_size
 from opensphere.command.running import RUNNING, TRAINED, Runner, choose
 from opensphere.command.shelf import Shelf, digest_of_files, digest_of_sets
@@ -52,6 +51,13 @@ def pretend(runner: Runner, status: str = FINISHED, **origin: Any) -> None:
         write_outcome(runner.folder / blank.folder, blank, runner.asked, Origin(**origin), runner.images)
 
 
+def lose(runner: Runner) -> Path:
+    """Let the last run of a study be still to be made; returns the folder of the first."""
+    first, *_, last = (runner.folder / "runs" / cell.name for cell in runner.plan.cells({}))
+    (last / "outcome.json").unlink()
+    return first
+
+
 def write_images(folder: Path, seed: int = 0) -> dict[str, Any]:
     write_folder(SyntheticFaces("f", 4, 3, seed, image_size=32), folder)
     return {"type": "ClassDataset", "name": "f", "data_dir": str(folder), "image_size": 32}
@@ -63,14 +69,24 @@ def test_another_number_of_processes_is_refused(
     path = write_study(tmp_path)
     runner = runner_of(path)
     pretend(runner, world_size=2)
+    assert compare(path, "p", "project.precision=fp32")[0] == 0  # nothing is to be trained
+    capsys.readouterr()
+    first = lose(runner)
+    assert compare(path, "p", "project.precision=fp32", "--dry-run")[0] == 0
+    capsys.readouterr()
     assert compare(path, "p", "project.precision=fp32")[0] == 2
     said = capsys.readouterr().err
     assert "runs/CocoLoss-seed0" in said and said.count("\n") == 1
     assert "was trained by 2 processes, and this call would train by 1 process: " in said
     assert compare(path, "p", "project.precision=fp32", "parallel.processes=2", "--dry-run")[0] == 0
     pretend(runner)
-    (runner.folder / "runs" / runner.plan.cells({})[0].name / "outcome.json").write_text('{"status": "finished"}')
-    assert compare(path, "p", "project.precision=fp32", "--dry-run")[0] == 0  # of before: one process
+    lose(runner)
+    cells = runner.plan.cells({})
+    (first / "outcome.json").write_text('{"status": "finished"}')  # of before: not known
+    runner.refuse_others(cells)
+    (first / "versions.json").write_text('[{"world_size": 2, "device": "cpu"}]')
+    with pytest.raises(UserError, match="was trained by 2 processes, and this call would train by 1 process: "):
+        runner.refuse_others(cells)
     capsys.readouterr()
     assert compare(path, "p", "project.precision=fp32", "parallel.processes=2")[0] == 2
     assert "was trained by 1 process, and this call would train by 2 processes" in capsys.readouterr().err
@@ -98,12 +114,34 @@ def test_data_that_changed_in_place_are_noticed(tmp_path: Path) -> None:
     runner = runner_of(path)
     cells = runner.plan.cells({})
     pretend(runner, data=runner.origin(cells[0]).data)
+    lose(runner)
     runner_of(path).refuse_others(cells)
     write_images(tmp_path / "images", seed=1)  # other people under the same names
     with pytest.raises(UserError, match=f"{cells[0].name}: its training data have changed since, under the same names"):
         runner_of(path).refuse_others(cells)
+    runner_of(path).refuse_others(cells, own=cells[:-1])  # another call is to make what is left
+    with pytest.raises(UserError, match="its training data have changed since"):
+        runner_of(path).refuse_others(cells[:1], own=cells[-1:])
     pretend(runner)
+    lose(runner)
     runner_of(path).refuse_others(cells)  # of before: not known
+
+
+def test_a_finished_study_needs_no_training_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_study(tmp_path, heads=[PLAIN], vary={"data.train.subset.people": [4, 5]})
+    runner, built = runner_of(path), []
+    pretend(runner, data="of another machine")
+    monkeypatch.setattr(running, "build_sets", lambda resolved, *_: built.append(resolved) or 1 / 0)
+    status, folder = compare(path, "p", "project.precision=fp32")
+    assert status == 0 and (folder / "table.txt").is_file() and not built
+    first = lose(runner)
+    cells = runner.plan.cells({})
+    monkeypatch.setattr(Runner, "_digest_of_data", lambda self, cell, chooses: built.append(cell.name) or "now")
+    runner_of(path).refuse_others([cell for cell in cells if cell.resolved["data"] == cells[0].resolved["data"]])
+    assert not built  # all of this set are there
+    with pytest.raises(UserError, match="its training data have changed since"):
+        runner_of(path).refuse_others(cells)
+    assert built == [cells[-1].name] and first.name not in built
 
 
 def test_weights_that_changed_in_place_are_noticed(tmp_path: Path) -> None:
@@ -116,6 +154,7 @@ def test_weights_that_changed_in_place_are_noticed(tmp_path: Path) -> None:
         runner_of(path).origin(cells[0])
     file.write_bytes(b"one")
     pretend(runner_of(path), weights=digest_of_files([str(file)]))
+    lose(runner_of(path))
     runner_of(path).refuse_others(cells)
     file.write_bytes(b"two")
     with pytest.raises(UserError, match="its pretrained weights have changed since"):
@@ -161,25 +200,6 @@ def test_the_shelf_keeps_the_last_sets_to_learn_from() -> None:
     for block in sets[4:]:
         shelf.build(block)
     assert shelf.build(sets[0]) is first and shelf.build(sets[2]) is not third and shelf.build(pairs) is tested
-
-
-def test_the_first_measured_precision_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, folder, answers = write_study(tmp_path), tmp_path / "p", ["bf16", "fp32"]
-    monkeypatch.setattr(
-        Plan, "settle_precision", lambda plan, device: plan.base["project"].update(precision=answers[0])
-    )
-    plan = read_plan(path, ["project.precision=auto"])
-    assert settle_precision(plan, folder) and plan.base["project"]["precision"] == "bf16"
-    assert not folder.exists()
-    assert keep_precision(folder, "fp16") == "fp16"  # another process was faster
-    assert keep_precision(folder, "bf16") == "fp16"
-    plan = read_plan(path, ["project.precision=auto"])
-    assert settle_precision(plan, folder) and plan.base["project"]["precision"] == "fp16"
-    plan = read_plan(path, ["project.precision=fp32"])
-    assert not settle_precision(plan, folder) and plan.base["project"]["precision"] == "fp32"
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="name another folder with --proj_dir"):
-        keep_precision(tmp_path / "file", "fp32")
 
 
 def test_a_claimed_run_is_running(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -285,31 +305,79 @@ def test_a_point_of_a_grid_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert choice.why == "no point of its grid has a ACC: RuntimeError: 0.1 is too much; 0.3 is too much"
 
 
-def test_an_older_score_is_of_one_process(tmp_path: Path) -> None:
-    heads = [PLAIN, {"net": {"type": "CosFace", "s": 16.0}, "grid": {"m": [0.1]}}]
-    runner = runner_of(write_study(tmp_path, heads=heads))
+GRID = [PLAIN, {"net": {"type": "CosFace", "s": 16.0}, "grid": {"m": [0.1, 0.3]}}]
+
+
+def points_of(runner: Runner) -> tuple[list[Any], list[Path]]:
+    """The points of the only grid of a study, and the files that say how they ended."""
     trials = [trial for _, trial in running.trials_of(runner.plan)["CosFace"]]
-    path = runner.folder / "grid" / trials[0].name / "score.json"
+    return trials, [runner.folder / "grid" / trial.name / "score.json" for trial in trials]
+
+
+def test_points_of_a_grid_are_held_against_what_they_were_begun_by(tmp_path: Path) -> None:
+    runner = runner_of(write_study(tmp_path, heads=GRID))
+    trials, (path, _) = points_of(runner)
     path.parent.mkdir(parents=True)
     path.write_text('{"why": ""}')
-    runner.refuse_others([], trials)
+    runner.refuse_others([], trials)  # of before: not known
     assert running.state_of_trial(runner, trials[0]) == FINISHED
+    (path.parent / "versions.json").write_text('[{"world_size": 2, "device": "cpu"}]')
+    with pytest.raises(UserError, match="was trained by 2 processes"):
+        runner.refuse_others([], trials)
     write_state(path, {"status": FINISHED, "why": ""}, Origin(2))
     with pytest.raises(UserError, match="was trained by 2 processes"):
         runner.refuse_others([], trials)
+    runner.refuse_others([], trials[:1])  # and nothing is to be trained
+    write_state(path, {"status": MISSING, "why": "not made yet"}, Origin(2))
+    runner.refuse_others([], trials)  # it begins anew
+    (path.parent / "checkpoint.pth").touch()
+    with pytest.raises(UserError, match=f"{trials[0].name}: was trained by 2 processes"):
+        runner.refuse_others([], trials)
 
 
-def test_revisions_are_told(tmp_path: Path) -> None:
-    first = {"git": "a" * 40, "from_update": 0}
-    for name, entries in (("x", [first, {"git": "b" * 40, "from_update": 9}]), ("y", [{**first, "from_update": 4}])):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "versions.json").write_text(json.dumps(entries))
-    found = versions_of([tmp_path / "x", tmp_path / "y", tmp_path / "none"])
-    assert found == [{"git": "a" * 40}, {"git": "b" * 40}]
-    assert revision_notes(found) == ["runs were made by 2 revisions of the code: aaaaaaaaaa, bbbbbbbbbb"]
-    assert revision_notes(found[:1]) == []
-    assert revision_notes([{"git": "c" * 40 + "-dirty"}]) == ["cccccccccc-dirty: with changes that no revision holds"]
-    assert revision_notes([{"git": None, "opensphere": "1.0"}]) == []
+def test_a_point_of_a_grid_says_how_it_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_study(tmp_path, heads=GRID, seeds=1)
+    runner = runner_of(path)
+    trials, scores = points_of(runner)
+
+    def stops(self: Runner, cell: Any, place: Path) -> dict[str, float]:
+        assert running.state_of_trial(self, trials[0]) == RUNNING
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "metrics.jsonl").write_text('{"kind": "val", "set": "val", "ACC": 80.0}\n')
+        (place / "checkpoint.pth").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Runner, "train", stops)
+    with pytest.raises(KeyboardInterrupt):
+        choose(runner)
+    state = json.loads(scores[0].read_text())
+    assert (state["world_size"], state["data"]) == (1, runner.origin(trials[0], chooses=True).data)
+    assert running.state_of_trial(runner, trials[0]) == MISSING and running.is_open(runner, trials[0])
+    (choice,) = running.chosen(runner)
+    assert [row["why"] for row in choice.tried] == ["not made yet"] * 2 and choice.point is None
+    monkeypatch.setattr(running, "digest_of_sets", lambda sets: "other")
+    with pytest.raises(UserError, match=f"{trials[0].name}: its training data have changed since"):
+        runner_of(path).refuse_others([], trials)
+
+
+def test_retry_reaches_points_that_diverged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, made = write_study(tmp_path, heads=GRID, seeds=1), []
+
+    def train(self: Runner, cell: Any, place: Path) -> dict[str, float]:
+        place.mkdir(parents=True, exist_ok=True)
+        made.append((place / "checkpoint.pth").exists())
+        (place / "checkpoint.pth").touch()
+        raise Diverged("the loss was nan")
+
+    monkeypatch.setattr(Runner, "train", train)
+    began = time.time()
+    assert choose(runner_of(path))[0].point is None
+    choose(runner_of(path))
+    assert len(made) == 2
+    choose(runner_of(path, retry=True, began=began))  # another process of a call that tried them already
+    assert len(made) == 2
+    choose(runner_of(path, retry=True))
+    assert made == [False] * 4  # from the first update
 
 
 def test_an_image_without_a_path_has_a_number() -> None:

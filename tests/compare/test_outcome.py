@@ -4,6 +4,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,9 +70,30 @@ def test_an_origin_is_kept_with_its_time(tmp_path: Path) -> None:
     before, origin = time.time(), Origin(4, True, "data", "weights")
     write_outcome(tmp_path, finished(), "asked", origin)
     state = state_of_run(tmp_path)
-    assert origin_of(state) == origin and before <= state["ended"] <= time.time()
-    assert origin_of({"status": "finished"}) == Origin(1, False, "", "")  # of before
+    assert origin_of(state, tmp_path) == origin and before <= state["ended"] <= time.time()
     assert state_of_run(tmp_path / "none") == {}
+
+
+def test_an_older_origin_is_what_the_folder_says(tmp_path: Path) -> None:
+    older = {"status": "finished"}
+    assert origin_of(older, tmp_path) == Origin(None, None, "", "")
+
+    def began(*starts: dict[str, Any]) -> Origin:
+        (tmp_path / "versions.json").write_text(json.dumps(starts))
+        return origin_of(older, tmp_path)
+
+    assert began({"world_size": 2, "device": "cpu"}) == Origin(2, False)
+    assert began({"world_size": 2, "device": "cpu"}, {"world_size": 1, "device": "cuda:0"}) == Origin(1, False)
+    assert began({"world_size": 4, "device": "cuda:0"}) == Origin(4, None)
+    for asked in (True, False):
+        (tmp_path / "config.yml").write_text(json.dumps({"parallel": {"sync_bn": asked}}))
+        assert began({"world_size": 4, "device": "cuda:0"}) == Origin(4, asked)
+    for text in ("{}", "[]", "[3]", "["):
+        (tmp_path / "versions.json").write_text(text)
+        assert origin_of(older, tmp_path) == Origin(None, None)
+    unknown = Origin(None, None, "data")
+    write_outcome(tmp_path, finished(), "asked", unknown)
+    assert origin_of(state_of_run(tmp_path), tmp_path) == unknown
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", json.dumps({"status": "finished"})])

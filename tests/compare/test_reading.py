@@ -87,6 +87,12 @@ def test_a_study_that_cannot_be_used(tmp_path: Path, keys: dict[str, Any], messa
         ({"vary": {"m": [0.3, 0.4]}}, r"s.yml: heads.1.grid: model.head.net.m: vary sets model.head.net.m; leave one"),
         ({"vary": {"model.head.net": [{"type": "ArcFace"}]}}, "vary: model.head.net would put one net in the place of"),
         ({"vary": {"model.head": [{"net": {"type": "ArcFace"}}]}}, "vary: model.head would put one net"),
+        ({"vary": {"type": ["ArcFace", "CosFace"]}}, "vary: model.head.net.type would put one net in the place of all"),
+        (
+            {"vary": {"model.head.net": [{"type": "ArcFace"}, {"type": "CosFace"}]}, "heads": HEADS[:1]},
+            "vary: model.head.net would put one net .*; list the nets under heads, or leave heads out",
+        ),
+        ({"vary": {"model.head.net.type": ["ArcFace"]}, "heads": HEADS[:1]}, "vary: model.head.net.type would put one"),
         (
             {"vary": {"model.base": [1]}, "heads": arm(grid={"model.base.optimizer.lr": [0.1]})},
             "heads.1.grid: model.base.optimizer.lr: vary sets model.base; leave one",

@@ -180,6 +180,15 @@ def test_notes_name_the_columns_of_each_method() -> None:
         ({"settings": SHARES}, "another drawing of the training data (share)"),
         ({"vary": ["data.train.subset.people"]}, "another drawing of the training data (people)"),
         ({"chosen": [{"arm": "A", "values": {"m": 1}, "tried": []}]}, "another choice of the grids"),
+        ({"drawn": []}, None),
+        (
+            {"drawn": ["data.train.subset.people", "data.val.holdout"]},
+            "another drawing of the training data (people, holdout)",
+        ),
+        (
+            {"settings": SHARES, "drawn": ["data.train.corruption.share", "data.train.dataset.noise_ratio"]},
+            "another drawing of the training data (share, noise_ratio)",
+        ),
         (
             {"vary": ["data.train.corruption.share"], "chosen": [{"arm": "A", "values": {}, "tried": []}]},
             "another drawing of the training data (share) or another choice of the grids",
