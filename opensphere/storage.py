@@ -1,10 +1,12 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and reading what may not be there."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from opensphere.error import UserError
 
@@ -47,6 +49,15 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all. Raises UserError as `atomic_path`."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object that a file of ours holds; empty where nothing readable is there."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _umask() -> int:

@@ -11,6 +11,7 @@ LAYERS = {
     "error": 0,
     "storage": 0,
     "memory": 0,
+    "cores": 0,
     "sphere": 0,
     "geometry": 0,
     "collective": 0,

@@ -24,11 +24,10 @@ from opensphere.command.train import INTERRUPTED
 from opensphere.compare import writing
 from opensphere.compare.latex import latex_text
 from opensphere.compare.notes import drawn_in
-from opensphere.compare.outcome import read_state
 from opensphere.compare.plan import Cell, Plan
 from opensphere.compare.reading import read_plan
 from opensphere.compare.table import DIVERGED, FAILED, FINISHED, MISSING, Result, tabulate
-from opensphere.engine.folder import given_text
+from opensphere.engine.folder import given_text, read_versions
 from opensphere.engine.parallel import is_first_rank
 from opensphere.error import UserError
 
@@ -89,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         cells = cells_of(runner, choices)
         own = [cell for cell in cells[part - 1 :: parts] if cell.arm not in lost_arms(choices)]
         if jobs == 1:
-            if not arguments.no_tables:  # else the call that started this one has looked at what is to be learnt
+            if choices and not arguments.no_tables:  # what grids chose was not known when all else was looked at
                 runner.refuse_others([cell for cell in cells if cell.arm not in lost_arms(choices)], own=own)
             runner.make(own)
     except Interrupted:
@@ -305,7 +304,7 @@ def describe(plan: Plan, choices: list[Choice], results: list[Result], folder: P
     places = [folder / "grid" / trial.name for points in trials_of(plan).values() for _, trial in points]
     versions = versions_of([*places, *(folder / result.folder for result in results if result.folder)])
     choices = [choice for choice in choices if choice.point is not None]
-    before = read_state(folder / "study.json")
+    before = storage.read_object(folder / "study.json")
     cells = replace(plan, seeds=plan.seeds[:1]).cells({choice.arm: choice.point or () for choice in choices})
     return {
         "study": plan.name,
@@ -333,11 +332,7 @@ def versions_of(places: Sequence[Path]) -> list[dict[str, Any]]:
     """What made runs, each only once: also what only went on with one."""
     found: dict[str, dict[str, Any]] = {}
     for place in places:
-        try:
-            entries = json.loads((place / "versions.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        for entry in entries if isinstance(entries, list) else ():
+        for entry in read_versions(place):
             about = {key: value for key, value in entry.items() if key != "from_update"}  # of one run
             found.setdefault(json.dumps(about, sort_keys=True), about)
     return list(found.values())

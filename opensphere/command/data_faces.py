@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from opensphere import config as cfg
@@ -16,7 +15,7 @@ from opensphere.dataset.image_set import ImageSet
 from opensphere.dataset.reader import Reader
 from opensphere.engine.checkpoint import load_weights, read_weights
 from opensphere.engine.extract import extract
-from opensphere.engine.parallel import World, pick_precision
+from opensphere.engine.parallel import World, own_device, pick_precision
 from opensphere.inspection.finding import Finding
 from opensphere.inspection.identity import Noise, People, Scale, alike, mixed, one_name, scale_of, wrong_names
 from opensphere.inspection.overlap import Side
@@ -59,7 +58,7 @@ class Faces:
     def __init__(self, folder: str, batch: int, console: Console):
         net, view, weights = read_run(Path(folder))
         path = weights[max(weights)]
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = own_device()
         self.backbone = cfg.build_backbone(**net)
         load_weights(self.backbone, read_weights(path), path)
         self.backbone = self.backbone.to(self.device)

@@ -24,7 +24,7 @@ from opensphere.dataset.augment import normalise
 from opensphere.engine.checkpoint import find_weights, load_weights, read_weights
 from opensphere.engine.extract import extract
 from opensphere.engine.folder import make_run_folder, versions
-from opensphere.engine.parallel import World, launch
+from opensphere.engine.parallel import World, launch, own_device
 from opensphere.engine.settings import DataLoader
 from opensphere.error import UserError
 from opensphere.metric.estimate import Estimate
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.config)
     plan = read_plan(path, arguments.overrides, least=1)
     refuse_studies(plan, path)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     plan.settle_precision(device)
     cells = plan.cells({arm.name: arm.points[0] for arm in plan.arms})
     first = cells[0].resolved

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from opensphere.dataset.persons import joined
@@ -13,13 +12,14 @@ from opensphere.metric.bootstrap import PairBootstrap
 from opensphere.metric.grid import grid_scores, pair_scores
 from opensphere.metric.identification import Search, search
 from opensphere.metric.verification import cosine_scores, unit
+from opensphere.protocol import name_of
 from opensphere.protocol.ijb import templates_of
+from opensphere.report.picture import shrunk
 
 RESAMPLES, MOST_PAIRS = 200, 1_000_000  # for bands; sets of more pairs have none, they would take minutes
 FEW = 15_000  # images that are compared with one another in search of look-alikes
 MOST_SCORES = 100_000_000  # with distractors, of which the first are taken
 PEOPLE, IMAGES = 12, 30  # whose features are kept, and how many of each
-SIDE = 96  # pixels of the pictures that are kept
 _SHOWN = ("hard_genuine", "hard_impostor", "hard_search", "alike")  # whose images are kept
 _RANKS = [1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100]
 
@@ -206,25 +206,9 @@ def _pictures(dataset: Any, found: evidence.Arrays) -> evidence.Arrays:
     named = [found[key].ravel() for key in _SHOWN if key in found]
     if not named or not len(images := np.unique(np.concatenate(named))):
         return {}
-    pixels = [_small(np.asarray(dataset.image(int(image)))) for image in images]
+    pixels = [shrunk(np.asarray(dataset.image(int(image)))) for image in images]
     return {
         "image": images,
         "image_name": np.array([name_of(dataset, int(image)) for image in images]),
         "pixels": np.stack(pixels),
     }
-
-
-def name_of(dataset: Any, image: int) -> str:
-    """The path of an image; its number where a program draws it."""
-    try:
-        return str(dataset.path(image))
-    except AttributeError:
-        return f"image {image}"
-
-
-def _small(picture: np.ndarray) -> np.ndarray:
-    scale = SIDE / max(picture.shape[:2])
-    if scale >= 1:
-        return picture
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 from filelock import FileLock, Timeout
 
+from opensphere.cores import usable_cores
 from opensphere.engine.parallel import is_first_rank, launched, launcher_store, spawns
 from opensphere.engine.settings import Parallel
 from opensphere.error import UserError
@@ -89,7 +90,7 @@ def run_jobs(jobs: int, words: Sequence[str], device_ids: Ids = None) -> list[in
     """
     gpus = _gpus(device_ids)
     listed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // jobs))
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, usable_cores() // jobs))
     started: list[subprocess.Popen] = []
     with _passing_on(started) as asked:
         for job in range(jobs):
@@ -132,11 +133,6 @@ def _passing_on(processes: list[subprocess.Popen]) -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def world_size(parallel: Parallel, jobs: int = 1) -> int:

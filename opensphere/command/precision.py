@@ -7,9 +7,8 @@ import torch
 from filelock import FileLock
 
 from opensphere import storage
-from opensphere.compare.outcome import read_state
 from opensphere.compare.plan import Plan
-from opensphere.engine.parallel import NAMES
+from opensphere.engine.parallel import NAMES, own_device
 from opensphere.error import UserError
 
 _PRECISION = "precision.json"
@@ -23,7 +22,7 @@ def settle_precision(plan: Plan, folder: Path) -> bool:
     Returns:
         Whether the base config leaves it open.
     """
-    project, device = plan.base.setdefault("project", {}), _device()
+    project, device = plan.base.setdefault("project", {}), own_device()
     if (project.get("precision") or "auto") != "auto":
         return False
     project["precision"] = _begun_with(folder)[1]
@@ -44,7 +43,7 @@ def keep_precision(folder: Path, measured: str) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             if not _begun_with(folder)[1]:
-                storage.write_text(path, json.dumps({_device().type: measured}) + "\n")
+                storage.write_text(path, json.dumps({own_device().type: measured}) + "\n")
             return _begun_with(folder)[1]
     except (OSError, NotImplementedError) as error:
         why = getattr(error, "strerror", None) or error
@@ -53,7 +52,7 @@ def keep_precision(folder: Path, measured: str) -> str:
 
 def refuse_precision(plan: Plan, folder: Path) -> None:
     """Raises UserError if the precision that a study was begun with, on another kind of device, cannot be used here."""
-    device, (kind, precision) = _device(), _begun_with(folder)
+    device, (kind, precision) = own_device(), _begun_with(folder)
     if kind in ("", device.type) or plan.base["project"]["precision"] != precision:
         return
     try:
@@ -71,10 +70,6 @@ def _begun_with(folder: Path) -> tuple[str, str]:
 
     Older studies have one for each kind: then this device's own.
     """
-    kept = {kind: name for kind, name in read_state(folder / _PRECISION).items() if name in NAMES}
-    kind = _device().type if _device().type in kept else next(iter(kept), "")
+    kept = {kind: name for kind, name in storage.read_object(folder / _PRECISION).items() if name in NAMES}
+    kind = own_device().type if own_device().type in kept else next(iter(kept), "")
     return kind, kept.get(kind, "")
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -23,12 +23,12 @@ from opensphere.command.shelf import Shelf, digest_of_files, digest_of_sets
 from opensphere.command.test import test_folder, write_results
 from opensphere.compare.outcome import (
     STATE,
+    TRAINED,
     Origin,
     last_energy,
     last_validation,
     origin_of,
     read_outcome,
-    read_state,
     state_of_run,
     write_outcome,
     write_state,
@@ -36,12 +36,12 @@ from opensphere.compare.outcome import (
 from opensphere.compare.plan import Cell, Change, Plan, digest_of
 from opensphere.compare.table import DIVERGED, FAILED, FINISHED, MISSING, Result
 from opensphere.engine import checkpoint
-from opensphere.engine.parallel import World, is_first_rank, launch, spawns
+from opensphere.engine.parallel import World, is_first_rank, launch, own_device, spawns
 from opensphere.error import Diverged, UserError
 from opensphere.metric.estimate import Estimate
 from opensphere.report.columns import lower_is_better
 
-RUNNING, TRAINED = "running", "trained, to be tested"  # beside the states of results
+RUNNING, UNTESTED = "running", "trained, to be tested"  # beside the states of results
 
 _POLL = 2.0  # seconds between two looks at what another process is at
 
@@ -85,11 +85,11 @@ class Runner:
         return read_outcome(self.folder / blank.folder, blank, self.asked, self.images)
 
     def state(self, cell: Cell) -> str:
-        """How a run stands: the status of its result, or `RUNNING` or `TRAINED`."""
+        """How a run stands: the status of its result, or `RUNNING` or `UNTESTED`."""
         status = self.known(cell).status
         if status not in (FINISHED, DIVERGED) and is_claimed(self.folder / "runs" / cell.name):
             return RUNNING
-        return TRAINED if status == "trained" else status
+        return UNTESTED if status == TRAINED else status
 
     def wants(self, cell: Cell) -> bool:
         """Whether a run is to be made, or only to be tested; one that failed may have failed for want of something."""
@@ -97,7 +97,7 @@ class Runner:
         if status in (FAILED, DIVERGED):
             before = state_of_run(self.folder / "runs" / cell.name).get("ended", 0.0) < self.began
             return before and (status == FAILED or self.retry)
-        return status in (MISSING, "trained")
+        return status in (MISSING, TRAINED)
 
     def make(self, cells: Sequence[Cell]) -> None:
         """Make those runs that are not there; those that another process is at are left to it.
@@ -119,7 +119,7 @@ class Runner:
     def _run(self, cell: Cell, before: Result) -> Result:
         """Make what is missing of a run, and keep what came of each step."""
         place = self.folder / before.folder
-        if before.status == "trained":
+        if before.status == TRAINED:
             origin = origin_of(state_of_run(place), place)
         else:
             self.refuse_others([cell])
@@ -132,7 +132,7 @@ class Runner:
             if costs is None:
                 self._keep(before, origin)
                 return before
-            self._keep(replace(before, status="trained"), origin)
+            self._keep(replace(before, status=TRAINED), origin)
         found, status, why = self.attempt(lambda: self._test(cell, place) if is_first_rank() else {}, place)
         result = replace(before, status=status, why=why, estimates=found or {})
         result = replace(result, energy=last_energy(place)) if status == FINISHED else result
@@ -193,7 +193,7 @@ class Runner:
 
     def to_train(self, cells: Sequence[Cell], trials: Sequence[Cell] = ()) -> list[tuple[Cell, bool]]:
         """Those that this call is to train, points of grids first; each with whether it is one."""
-        runs = [cell for cell in cells if self.wants(cell) and self.known(cell).status != "trained"]
+        runs = [cell for cell in cells if self.wants(cell) and self.known(cell).status != TRAINED]
         return [(trial, True) for trial in trials if is_open(self, trial)] + [(cell, False) for cell in runs]
 
     def refuse_others(
@@ -216,8 +216,8 @@ class Runner:
         every = [(trial, True) for trial in trials] + [(cell, False) for cell in cells]
         for cell, chooses in every if wanted else ():
             path = _score_path(self, cell) if chooses else self.folder / "runs" / cell.name / STATE
-            place, state = path.parent, read_state(path)
-            if _status(state) in (FINISHED, DIVERGED, "trained") or (place / checkpoint.NAME).is_file():
+            place, state = path.parent, storage.read_object(path)
+            if _status(state) in (FINISHED, DIVERGED, TRAINED) or (place / checkpoint.NAME).is_file():
                 _refuse_other(origin_of(state, place), self.origin(cell, chooses, look=False), place)
 
     def train(self, cell: Cell, place: Path) -> dict[str, float]:
@@ -235,7 +235,7 @@ class Runner:
             sets = build_sets(resolved, self.plan.origin, self.shelf.build)
             load_images([sets.train, *(dataset for dataset, _ in sets.val)], make_console(quiet=not is_first_rank()))
         resumed = place if (place / checkpoint.NAME).is_file() else None
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = own_device()
         memory.forget_peak(device)
         outcome = launch(
             train.worker, parallel, resolved, cfg.dump(cell.resolved), self.plan.origin, resumed, sets, place
@@ -252,7 +252,7 @@ class Runner:
         return {"seconds": images / rate, "images_per_second": rate, "memory_mb": most}
 
     def _test(self, cell: Cell, place: Path) -> dict[str, dict[str, Estimate]]:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = own_device()
         found: dict[str, dict[str, Estimate]] = {}
         quiet, first = make_console(quiet=True), cell.seed == self.plan.seeds[0]
         asked = (World(0, 1, device), quiet, self.resamples, 0, False, first, self.shelf.build)
@@ -315,7 +315,7 @@ def _chosen(runner: Runner, arm: str, trials: Sequence[tuple[tuple[Change, ...],
     tried: Rows = []
     for point, trial in trials:
         path = _score_path(runner, trial)
-        why = read_state(path).get("why", "not made yet")
+        why = storage.read_object(path).get("why", "not made yet")
         score = math.nan if why else last_validation(path.parent, metric)
         if math.isnan(score):
             why = why or f"its last validation has no {metric}"
@@ -331,7 +331,7 @@ def _chosen(runner: Runner, arm: str, trials: Sequence[tuple[tuple[Change, ...],
 
 def state_of_trial(runner: Runner, trial: Cell) -> str:
     """How the run of a point of a grid stands, as `Runner.state` says it."""
-    status = _status(read_state(_score_path(runner, trial)))
+    status = _status(storage.read_object(_score_path(runner, trial)))
     return RUNNING if status == MISSING and is_claimed(_score_path(runner, trial).parent) else status
 
 
@@ -342,7 +342,7 @@ def _status(state: dict[str, Any]) -> str:
 
 def is_open(runner: Runner, trial: Cell) -> bool:
     """Whether a point is to be run: it was not, or what it came to before this call is to be tried again."""
-    state = read_state(_score_path(runner, trial))
+    state = storage.read_object(_score_path(runner, trial))
     if _status(state) in (FAILED, DIVERGED) and state.get("ended", 0.0) < runner.began:
         return _status(state) == FAILED or runner.retry
     return _status(state) == MISSING
@@ -359,7 +359,7 @@ def _score(runner: Runner, trial: Cell) -> None:
         if not mine or not told(is_open(runner, trial)):
             return
         origin = runner.origin(trial, chooses=True)
-        if told(_status(read_state(path))) == DIVERGED:  # its last checkpoint would lead there again
+        if told(_status(storage.read_object(path))) == DIVERGED:  # its last checkpoint would lead there again
             (path.parent / checkpoint.NAME).unlink(missing_ok=True)
         if is_first_rank():  # whoever goes on with it then knows how it began
             write_state(path, {"status": MISSING, "why": "not made yet"}, origin)

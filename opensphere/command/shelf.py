@@ -5,12 +5,14 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from opensphere import config as cfg
 from opensphere.dataset.view import View
+from opensphere.engine.threshold import digest
 from opensphere.error import UserError
 
 _KEPT = 4  # sets of people to learn from: those used last
@@ -99,8 +101,7 @@ def digest_of_files(paths: Iterable[str]) -> str:
     paths = list(paths)
     for path in paths:
         try:
-            with open(path, "rb") as file:
-                found.update(hashlib.file_digest(file, "sha256").digest())
+            found.update(bytes.fromhex(digest(Path(path))))
         except OSError as error:
             raise UserError(f"{path}: weights to begin with cannot be read: {error.strerror}") from None
     return found.hexdigest() if paths else ""

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from opensphere import config as cfg
@@ -12,7 +11,7 @@ from opensphere.command.screen import bar
 from opensphere.command.test import read_run
 from opensphere.engine.checkpoint import load_weights, read_weights
 from opensphere.engine.extract import extract
-from opensphere.engine.parallel import World
+from opensphere.engine.parallel import World, own_device
 from opensphere.error import UserError
 
 _BATCH = 64
@@ -45,7 +44,7 @@ class Trained:
                 raise UserError(f"{folder}: has no checkpoint of iteration {iteration}, but of {known}")
             weights = found[iteration]
         self.weights = weights
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = own_device()
         self._backbone = cfg.build_backbone(**net)
         load_weights(self._backbone, read_weights(weights), weights)
         self._backbone.to(self._device)

@@ -5,19 +5,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from opensphere import config as cfg
 from opensphere import storage
 from opensphere.command.build import Sets
-from opensphere.command.evidence import name_of
 from opensphere.error import UserError
-from opensphere.report.training_data import FILE, SIDE
+from opensphere.protocol import name_of
+from opensphere.report.picture import SIDE, jpeg
+from opensphere.report.training_data import FILE
 
 PEOPLE, IMAGES = 8, 8  # who are pictured, and how many pictures of each
 MOST_BYTES = 230_000  # of all pictures
-_SIDES, _QUALITY = (SIDE, 64, 32), 80  # pixels of the longer side, the next where the pictures are too large; of JPEG
+_SIDES = (SIDE, 64, 32)  # pixels of the longer side, the next where the pictures are too large
 _THREADS = 8  # a disk far away answers several questions at once
 
 
@@ -99,7 +99,7 @@ def pictures(dataset: Any, rows: Sequence[np.ndarray]) -> tuple[list[int], list[
     known = [place for place, one in enumerate(pixels) if one is not None]
     jpegs: list[bytes] = []
     for side in _SIDES:
-        jpegs = [_jpeg(one, side) for one in pixels if one is not None]
+        jpegs = [jpeg(one, side) for one in pixels if one is not None]
         if sum(map(len, jpegs)) <= MOST_BYTES:
             break
     return [number[place] for place in known], [name_of(dataset, images[place]) for place in known], jpegs
@@ -110,14 +110,6 @@ def _pixels(dataset: Any, image: int) -> np.ndarray | None:
         return np.asarray(dataset.image(image))
     except UserError:  # training says which, once it comes to it
         return None
-
-
-def _jpeg(picture: np.ndarray, side: int) -> bytes:
-    scale = side / max(picture.shape[:2])
-    if scale < 1:
-        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
 
 
 def _remarks(sets: Sets, data: cfg.Config) -> list[str]:

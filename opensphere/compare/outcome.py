@@ -13,12 +13,13 @@ import numpy as np
 import yaml
 
 from opensphere import storage
-from opensphere.compare.table import Result
-from opensphere.engine.folder import find_config
+from opensphere.compare.table import FINISHED, MISSING, Result
+from opensphere.engine.folder import find_config, read_versions
 from opensphere.error import UserError
 from opensphere.metric.estimate import Estimate
 
 STATE = "outcome.json"
+TRAINED = "trained"  # a status beside those of tables: the test is missing
 _ESTIMATES = "estimates.npz"
 _COSTS = ("seconds", "images_per_second", "memory_mb", "energy")
 
@@ -52,7 +53,7 @@ def write_outcome(place: Path, result: Result, asked: str, origin: Origin = Orig
         origin: what it was trained by and on.
         images: a digest of what is in the test sets; empty: not known.
     """
-    if result.status == "finished":
+    if result.status == FINISHED:
         _write_estimates(place / _ESTIMATES, result.estimates, asked)
     state: dict[str, Any] = {"status": result.status, "why": result.why, "tested": asked, "test_data": images}
     for key in _COSTS:
@@ -66,23 +67,16 @@ def write_state(path: Path, state: Mapping[str, Any], origin: Origin) -> None:
     storage.write_text(path, json.dumps({**state, **asdict(origin), "ended": time.time()}, indent=2) + "\n")
 
 
-def read_state(path: Path) -> dict[str, Any]:
-    """What `write_state` wrote; empty where nothing readable is there."""
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
-
-
 def state_of_run(place: Path) -> dict[str, Any]:
-    """As `read_state`, of a run's outcome."""
-    return read_state(place / STATE)
+    """What `write_outcome` wrote; empty where nothing readable is there."""
+    return storage.read_object(place / STATE)
 
 
 def origin_of(state: Mapping[str, Any], place: Path) -> Origin:
-    """The origin in what `read_state` gives; what an older one does not say is looked for in the run's folder, `place`,
-    and not known where it is not there."""
+    """The origin in what `write_state` wrote.
+
+    What an older state does not say is looked for in the run's folder, `place`, and not known where it is not there.
+    """
     data, weights = (str(state.get(key, "")) for key in ("data", "weights"))
     if state.get("world_size") is not None:
         return Origin(int(state["world_size"]), state.get("sync_bn"), data, weights)
@@ -96,9 +90,9 @@ def origin_of(state: Mapping[str, Any], place: Path) -> Origin:
 def _last_start(place: Path) -> tuple[int | None, str]:
     """How many processes trained a run when it was last begun or gone on with, and the device of the first."""
     try:
-        last = json.loads((place / "versions.json").read_text(encoding="utf-8"))[-1]
+        last = read_versions(place)[-1]
         return int(last["world_size"]), str(last.get("device"))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError):
         return None, ""
 
 
@@ -126,15 +120,15 @@ def read_outcome(place: Path, blank: Result, asked: str, images: str = "") -> Re
         known = replace(blank, status=str(state["status"]), why=str(state["why"]), seconds=seconds, energy=energy)
         known = replace(known, images_per_second=rate, memory_mb=most)
     except (ValueError, KeyError, TypeError):
-        return replace(blank, status="missing")
-    if known.status != "finished":
+        return replace(blank, status=MISSING)
+    if known.status != FINISHED:
         return known
     try:
         if state.get("tested") != asked or len({state.get("test_data", ""), images} - {""}) > 1:
             raise ValueError("tested on something else")
         return replace(known, estimates=_read_estimates(place / _ESTIMATES, asked))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return replace(known, status="trained")
+        return replace(known, status=TRAINED)
 
 
 def _write_estimates(path: Path, found: Found, asked: str) -> None:

@@ -17,7 +17,7 @@ import opensphere
 from opensphere import storage
 from opensphere.error import UserError
 
-GIVEN = "config_given.yml"
+GIVEN, VERSIONS = "config_given.yml", "versions.json"
 
 
 def make_run_folder(parent: str | Path) -> Path:
@@ -66,11 +66,20 @@ def describe_run(folder: Path, given: str, resolved: str, cfg_fname: str, facts:
 
     versions.json is a list: a run that is resumed adds what it goes on with.
     """
-    path = folder / "versions.json"
+    path = folder / VERSIONS
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     storage.write_text(folder / cfg_fname, resolved)
     storage.write_text(folder / GIVEN, given)
     storage.write_text(path, json.dumps([*before, {**versions(), **facts}], indent=2) + "\n")
+
+
+def read_versions(folder: Path) -> list[dict[str, Any]]:
+    """The entries of a run's versions.json; none where nothing readable is there."""
+    try:
+        entries = json.loads((folder / VERSIONS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def versions() -> dict[str, Any]:

@@ -85,6 +85,11 @@ def is_first_rank() -> bool:
     return not launched() or int(os.environ["RANK"]) == 0
 
 
+def own_device() -> torch.device:
+    """The device of a process that works by itself: the first GPU that it sees, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def spawns(parallel: Parallel) -> bool:
     """Whether `launch` would start processes of its own, which cannot share what this one has in memory."""
     return not launched() and len(_devices(parallel, parallel.processes)) > 1

@@ -47,7 +47,7 @@ def measure(dataset: Any, features: np.ndarray, resamples: int = 0, seed: int = 
     if len(broken):
         raise Diverged(
             f"{dataset.name}: the features of {len(broken)} of {len(features)} images are not finite, the first that "
-            f"of {_named(dataset, int(broken[0]))}: the network has diverged, or its weights are damaged; try a lower "
+            f"of {name_of(dataset, int(broken[0]))}: the network has diverged, or its weights are damaged; try a lower "
             f"lr or another checkpoint"
         )
     return protocol.measure(dataset, features, resamples, seed)
@@ -65,7 +65,7 @@ def _protocol(dataset: Any) -> Any:
     raise UserError(f"{dataset.name}: nothing can be measured on {type(dataset).__name__}; give a set of pairs")
 
 
-def _named(dataset: Any, image: int) -> str:
+def name_of(dataset: Any, image: int) -> str:
     """The path of an image; its number where a program draws it."""
     try:
         return str(dataset.path(image))

@@ -8,7 +8,7 @@ import numpy as np
 
 from opensphere.report.columns import spell
 from opensphere.report.figure import DECADES, NEUTRAL, Figure, axis, numbers, slug
-from opensphere.report.hardest import data_uri
+from opensphere.report.picture import data_uri
 from opensphere.report.training_data import TrainingData
 
 SIDE = 64  # pixels of the longer side of a picture

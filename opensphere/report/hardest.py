@@ -1,12 +1,11 @@
 """The pairs and searches that a model gets most wrong, as small pictures inside the page."""
 
-import base64
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-SIDE, QUALITY = 96, 80  # pixels of the longer side, and of JPEG
+from opensphere.report.picture import SIDE, data_uri
+
 MOST, PICTURED = 12, 72  # pairs of a kind, and of a page in all
 KINDS = ("hard_genuine", "hard_impostor", "alike", "hard_search")
 
@@ -98,13 +97,3 @@ def _pictures(arrays: dict[str, np.ndarray], wanted: set[int], side: int) -> tup
     found = {image: data_uri(picture, side) for image, picture in shown if image in wanted}
     named = zip(images, arrays["image_name"], strict=False)
     return found, {image: str(name).encode("utf-8", "replace").decode() for image, name in named}
-
-
-def data_uri(picture: np.ndarray, side: int) -> str:
-    """(H, W, 3) uint8 RGB as a small JPEG that an `img` shows. `side`: pixels of the longer side at most."""
-    scale = side / max(picture.shape[:2])
-    if scale < 1:
-        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode() if done else ""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from opensphere.report.figure import Figure, Trace
-from opensphere.report.hardest import SIDE
+from opensphere.report.picture import SIDE
 
 LIMIT = 6_000_000  # bytes of a page
 

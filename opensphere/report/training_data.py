@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from opensphere.inspection.header import KINDS, read_header
+from opensphere.report.picture import SIDE
 
 FILE = "training_data.npz"
-SIDE = 96  # pixels of the longer side of the pictures that are kept
 _ONE_ROW = (("counts", "holders"), ("person", "person_images"), ("picture_person", "picture_name", "jpeg_end"))
 _TEXTS = ("name", "remarks", "person", "picture_name")
 _WHOLE = ("images", "people", "counts", "holders", "person_images", "picture_person", "jpeg_end")

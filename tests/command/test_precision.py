@@ -21,7 +21,7 @@ KEPT = "precision.json"
 def kind(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The kind of device that this machine seems to have, and what it would measure."""
     here = {"device": "cpu", "measured": "bf16"}
-    monkeypatch.setattr(precision, "_device", lambda: torch.device(here["device"]))
+    monkeypatch.setattr(precision, "own_device", lambda: torch.device(here["device"]))
     monkeypatch.setattr(
         Plan, "settle_precision", lambda plan, device: plan.base["project"].update(precision=here["measured"])
     )

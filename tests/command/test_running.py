@@ -15,7 +15,7 @@ from opensphere import config as cfg
 from opensphere import protocol
 from opensphere.command import running
 from opensphere.command.jobs import claimed, world_size
-from opensphere.command.running import RUNNING, TRAINED, Runner, choose
+from opensphere.command.running import RUNNING, UNTESTED, Runner, choose
 from opensphere.command.shelf import Shelf, digest_of_files, digest_of_sets
 from opensphere.compare.outcome import Origin, state_of_run, write_outcome, write_state
 from opensphere.compare.plan import Plan
@@ -167,7 +167,7 @@ def test_other_test_images_are_measured_anew(tmp_path: Path) -> None:
     cell = runner.plan.cells({})[0]
     assert runner.state(cell) == FINISHED and not runner.wants(cell)
     runner.images = "after"
-    assert runner.state(cell) == TRAINED and runner.wants(cell)
+    assert runner.state(cell) == UNTESTED and runner.wants(cell)
     runner.images = ""  # not known
     assert runner.state(cell) == FINISHED
 
@@ -390,4 +390,4 @@ def test_an_image_without_a_path_has_a_number() -> None:
 
 def test_a_set_of_files_says_its_path(tmp_path: Path) -> None:
     write_images(tmp_path)
-    assert protocol._named(ClassDataset("f", tmp_path), 3) == "person_000001/0000.png"
+    assert protocol.name_of(ClassDataset("f", tmp_path), 3) == "person_000001/0000.png"

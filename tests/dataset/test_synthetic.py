@@ -243,7 +243,7 @@ def test_what_is_read_is_a_copy():
 
 @pytest.mark.slow
 def test_worker_processes_render_the_same_and_leave_random_numbers_alone(monkeypatch):
-    monkeypatch.setattr(album, "_cores", lambda: 2)
+    monkeypatch.setattr(album, "usable_cores", lambda: 2)
     monkeypatch.setattr(album, "_WORTH_WORKERS", 1)
     torch.manual_seed(0)
     expected = torch.rand(1)

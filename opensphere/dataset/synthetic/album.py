@@ -2,7 +2,6 @@
 
 import hashlib
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from opensphere.cores import usable_cores
 from opensphere.dataset.digest import digests
 from opensphere.dataset.reader.reader import Progress
 from opensphere.dataset.synthetic.picture import render
@@ -80,7 +80,7 @@ class Album:
         """On all cores for large albums: rendering is many small calls, which threads would only queue up for."""
         pixels = np.empty((len(self), *self.size, 3), np.uint8)
         may_fork = not multiprocessing.current_process().daemon
-        workers = min(_cores(), _MOST_WORKERS, self.people) if may_fork and len(self) >= _WORTH_WORKERS else 0
+        workers = min(usable_cores(), _MOST_WORKERS, self.people) if may_fork and len(self) >= _WORTH_WORKERS else 0
         loader = DataLoader(
             _People(self),
             batch_size=None,
@@ -107,11 +107,6 @@ class _People(Dataset):
     def __getitem__(self, person: int) -> Tensor:
         first = person * self.album.images
         return torch.from_numpy(np.stack([self.album.read(first + image) for image in range(self.album.images)]))
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_workers(loader: DataLoader) -> Iterator[Any]:
