@@ -16,6 +16,7 @@ from typing import Any
 from opensphere import storage
 from opensphere.command.main import guarded
 from opensphere.compare import writing
+from opensphere.compare.notes import revisions
 from opensphere.error import UserError
 
 PAGE, NUMBERS = Path("docs/results.md"), Path("docs/results")
@@ -68,13 +69,13 @@ def json_text(study: dict[str, Any]) -> str:
 def block(study: dict[str, Any]) -> str:
     """The claim, the tables of a study, and what made them."""
     made = [run for run in study["runs"] if run["status"] in ("finished", "diverged")]
-    revisions = ", ".join(dict.fromkeys(str(entry.get("git"))[:12] for entry in study["versions"]))
     torches = ", ".join(dict.fromkeys(str(entry.get("torch")) for entry in study["versions"]))
     time = timedelta(seconds=round(study["seconds"]))
     paper = f" (<{study['paper']}>)" if study["paper"] else ""
     seeds = "one seed" if len(study["seeds"]) == 1 else f"{len(study['seeds'])} seeds"
     about = f"{len(made)} runs over {seeds} in {time} h on {study['machine']}, torch {torches}"
-    about += f", revision {revisions}; all numbers: [{study['study']}.json](results/{study['study']}.json)"
+    about += f", revision {', '.join(revisions(study['versions']))}; "
+    about += f"all numbers: [{study['study']}.json](results/{study['study']}.json)"
     tables = writing.markdown_tables(study)
     notes = writing.markdown_list(writing.particulars(study)) + f"- {about}\n"
     return f"*{study['claim']}*{paper}\n\nMade smaller here: {study['cut']}\n\n{tables}\n{notes}"

@@ -12,6 +12,7 @@ LAYERS = {
     "storage": 0,
     "memory": 0,
     "cores": 0,
+    "interrupt": 0,
     "sphere": 0,
     "geometry": 0,
     "collective": 0,

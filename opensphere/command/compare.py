@@ -338,20 +338,11 @@ def versions_of(places: Sequence[Path]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def revision_notes(versions: Sequence[dict[str, Any]]) -> list[str]:
-    """What is to say where runs were made by different code, or by code that no revision holds."""
-    found = dict.fromkeys(str(entry.get("git") or f"opensphere {entry.get('opensphere')}") for entry in versions)
-    short = [f"{name[:10]}-dirty" if name.endswith("-dirty") else name[: 40 if " " in name else 10] for name in found]
-    notes = [f"runs were made by {len(short)} revisions of the code: {', '.join(short)}"] if len(short) > 1 else []
-    dirty = [name for name in short if name.endswith("-dirty")]
-    return notes + [f"{', '.join(dirty)}: with changes that no revision holds"] * bool(dirty)
-
-
 def show(study: dict[str, Any], folder: Path, console: Console) -> None:
     """Print the main tables of study.json; write all of them as text, CSV, Markdown and LaTeX."""
     for title, rows in writing.main_tables(study):
         print_table(console, title, rows)
-    notes = [*writing.notes(study), *revision_notes(study["versions"])]
+    notes = writing.notes(study)
     for note in notes:
         console.print(note, markup=False)
     whole = [table_text(title, rows) for title, rows in writing.all_tables(study)]

@@ -7,11 +7,9 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 import torch
@@ -21,8 +19,8 @@ from opensphere.cores import usable_cores
 from opensphere.engine.parallel import is_first_rank, launched, launcher_store, spawns
 from opensphere.engine.settings import Parallel
 from opensphere.error import UserError
+from opensphere.interrupt import Requests
 
-_ASKS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not everywhere
 _GLANCE = 0.2  # seconds that a claim waits for one who only looks whether there is one
 _TELLINGS = itertools.count()  # what the first rank told the others, one after another
 
@@ -92,47 +90,26 @@ def run_jobs(jobs: int, words: Sequence[str], device_ids: Ids = None) -> list[in
     listed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, usable_cores() // jobs))
     started: list[subprocess.Popen] = []
-    with _passing_on(started) as asked:
+
+    def pass_on(at_once: bool) -> None:
+        for process in started:
+            process.send_signal(signal.SIGINT if at_once else signal.SIGTERM)
+
+    with Requests(pass_on) as requests:
         for job in range(jobs):
             environment = {**os.environ, "OMP_NUM_THREADS": threads}
             if gpus:
                 environment["CUDA_VISIBLE_DEVICES"] = listed.split(",")[gpus[job % len(gpus)]]
-            if not asked:
+            if not requests.asked:
                 command = [sys.executable, "-m", "opensphere", *words]
                 # in a group of their own, else a terminal's Ctrl-C reached them twice: a second one stops at once
                 started.append(subprocess.Popen(command, env=environment, process_group=0))
-        for process in started[asked[-1] if asked else len(started) :]:  # begun just when the request came
-            process.terminate()
+        if requests.asked:  # the last may have been begun just then; the others take it for the same request
+            pass_on(at_once=False)
         statuses = [process.wait() for process in started]
-    if asked:
+    if requests.asked:
         raise Interrupted
     return statuses
-
-
-@contextmanager
-def _passing_on(processes: list[subprocess.Popen]) -> Iterator[list[int]]:
-    """Pass requests to stop on to other processes, as SIGTERM, and a second Ctrl-C as one, which stops them at once.
-
-    Gives a list with an entry for each request that came: how many of the processes it was passed on to.
-    """
-    asked: list[int] = []
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        at_once = bool(asked) and number == signal.SIGINT
-        asked.append(len(processes))
-        for process in processes:
-            process.send_signal(signal.SIGINT if at_once else signal.SIGTERM)
-
-    previous = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (getattr(signal, name) for name in _ASKS if hasattr(signal, name)):
-            if signal.getsignal(number) != signal.SIG_IGN:
-                previous[number] = signal.signal(number, pass_on)
-    try:
-        yield asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def world_size(parallel: Parallel, jobs: int = 1) -> int:

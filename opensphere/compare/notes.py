@@ -1,7 +1,9 @@
-"""What all runs of a study share though chance had a part in it, and the note that says so."""
+"""What a study's numbers rest on beside its config, and the notes that say so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from opensphere.report.facts import spell_program, spell_revision
 
 _DRAWN = ("data.train.corruption.", "data.train.subset.")  # whose values are drawn by a seed of their own
 
@@ -36,3 +38,16 @@ def drawn_once(study: Mapping[str, Any]) -> list[str]:
     others = [f"another drawing of the training data ({', '.join(drawn)})"] if drawn else []
     others += ["another choice of the grids"] if study.get("chosen") else []
     return [f"no interval covers {' or '.join(others)}: made once, for all seeds"] if others else []
+
+
+def revisions(versions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The revisions of the code that made runs, each once; the version where there is no revision."""
+    return list(dict.fromkeys(spell_revision(entry) or spell_program(entry) for entry in versions))
+
+
+def made_by(versions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The notes where runs were made by different code, or by code that no revision holds."""
+    found = revisions(versions)
+    notes = [f"runs were made by {len(found)} revisions of the code: {', '.join(found)}"] if len(found) > 1 else []
+    dirty = [name for name in found if name.endswith("-dirty")]
+    return notes + [f"{', '.join(dirty)}: with changes that no revision holds"] * bool(dirty)

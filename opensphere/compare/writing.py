@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from opensphere.compare.notes import drawn_once
+from opensphere.compare.notes import drawn_once, made_by
 from opensphere.compare.table import BETTER, FINISHED, SAME, UNKNOWN, WORSE
 from opensphere.metric.comparison import LEVEL
 from opensphere.report.columns import is_number, lower_is_better, spell, spell_p
@@ -123,9 +123,9 @@ def verdict_tables(study: Study) -> list[Table]:
 
 
 def notes(study: Study) -> list[str]:
-    """What stands below the tables: how to read them, what is missing, how parameters were chosen."""
+    """What stands below the tables: how to read them, what is missing, how parameters were chosen, what made it."""
     lines = [f"made smaller here: {study['cut']}"] if study.get("cut") else []
-    return [*lines, *_how_to_read(study), *particulars(study)]
+    return [*lines, *_how_to_read(study), *particulars(study), *made_by(study.get("versions", ()))]
 
 
 def particulars(study: Study) -> list[str]:

@@ -1,6 +1,5 @@
 """What every set of images is, and how the bytes of an image file become pixels."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from opensphere.cores import usable_cores
 from opensphere.dataset.digest import digests
 from opensphere.dataset.reader.reader import Progress, Reader
 from opensphere.error import UserError
@@ -63,7 +63,7 @@ class ImageSet(Dataset):
         """
         if self._pixels is None:
             pixels = np.empty((len(self), *self.image_size, 3), np.uint8)
-            with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding releases the interpreter's lock
+            with ThreadPoolExecutor(usable_cores()) as threads:  # decoding releases the interpreter's lock
                 try:
                     for index, image in enumerate(threads.map(self.read, range(len(self)))):
                         pixels[index] = image

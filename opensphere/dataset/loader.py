@@ -1,6 +1,5 @@
 """Batches, and the threads that read them ahead. Which images a batch holds is a sampler's matter."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from opensphere.cores import usable_cores
 from opensphere.dataset.broken import Broken
 from opensphere.dataset.groups import GroupBatches
 from opensphere.dataset.image_set import ImageSet
@@ -46,7 +46,7 @@ class Batches:
             raise UserError(f"num_workers: {num_workers} is not a number of threads")
         self.dataset = dataset
         self.sampler = sampler
-        self._workers = 0 if dataset.in_memory else min(num_workers, os.cpu_count() or 1)
+        self._workers = 0 if dataset.in_memory else min(num_workers, usable_cores())
         self._pinned = pin_memory and torch.cuda.is_available()
         keep_freed_blocks()
 
@@ -129,7 +129,7 @@ class TrainBatches(Batches):
         self.broken = Broken(dataset, max_broken)
         self._change, self._plan = change, sampler.plan
         if change:  # work for threads, also where images are in memory
-            self._workers = min(num_workers, os.cpu_count() or 1)
+            self._workers = min(num_workers, usable_cores())
 
     def read(self, number: int, index: int) -> tuple[np.ndarray, int]:
         image, index = self.broken.read(index)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from opensphere.cores import usable_cores
 from opensphere.dataset.reader.files import FileReader
 from opensphere.dataset.reader.reader import Reader
 
@@ -77,7 +78,7 @@ def identical(reader: Reader, indices: Sequence[int]) -> np.ndarray:
         return hashlib.blake2b(reader.data(index), digest_size=16).digest()
 
     first: dict[bytes, int] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         found = threads.map(digest, indices)
         return np.array([first.setdefault(key, position) for position, key in enumerate(found)], np.int64)
 

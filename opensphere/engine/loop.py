@@ -1,11 +1,7 @@
 """The training loop: a step, and what happens beside it, one line each."""
 
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -20,6 +16,9 @@ from opensphere.engine.record import Record
 from opensphere.engine.run import Run, train_step
 from opensphere.engine.settings import DataLoader, Project
 from opensphere.error import UserError
+from opensphere.interrupt import Requests
+
+_LOOK_INTERVAL = 10  # steps between two looks at the other ranks, each a small message
 
 Validate = Callable[[Run], dict[str, dict[str, float]]]
 
@@ -66,10 +65,10 @@ def train(
     models = folder / Path(project.model_dir).name
     run.backbone.train()
     run.classifier.train()
-    with Interrupt() as interrupt:
+    with Requests(_leave) as requests:
         while True:
             done = run.step == project.max_iters
-            stop = interrupt.asked_anywhere(run)
+            stop = _asked_anywhere(requests, run)
             if done or stop or (run.step % project.checkpoint_intvl == 0 and run.step > 0):  # type: ignore[operator]
                 record.flush()  # a loss that is not finite ends the run here, before it could be saved
                 if done or stop:
@@ -114,44 +113,15 @@ def _step_seed(run: Run) -> int:
     return int(np.random.SeedSequence((run.seed, run.step, run.world.rank)).generate_state(1, np.uint64)[0] >> 1)
 
 
-class Interrupt:
-    """While it is open, Ctrl-C (or SIGTERM) asks the loop to stop after the step; a second one stops at once.
+def _asked_anywhere(requests: Requests, run: Run) -> bool:
+    """Whether to stop now: the same answer on every rank."""
+    if run.world.size == 1:
+        return requests.asked
+    if run.step % _LOOK_INTERVAL:
+        return False
+    return bool(collective.maximum(torch.tensor(float(requests.asked), device=run.world.device)).item())
 
-    A SIGTERM soon after the first request is that request again: a scheduler tells all processes of a job, and a parent
-    that is told passes it on.
-    """
 
-    INTERVAL = 10  # steps between two looks at the other ranks, each a small message
-    SOON = 2.0  # seconds
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.since = 0.0
-        self.previous: dict[int, Any] = {}
-
-    def __enter__(self) -> "Interrupt":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) == signal.SIG_IGN:
-                    continue  # the parent of several processes passes it on as the other
-                self.previous[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if not self.asked:
-            self.asked, self.since = True, now
-        elif number == signal.SIGINT or now - self.since > self.SOON:
-            raise KeyboardInterrupt
-
-    def asked_anywhere(self, run: Run) -> bool:
-        """Whether to stop now: the same answer on every rank."""
-        if run.world.size == 1:
-            return self.asked
-        if run.step % self.INTERVAL:
-            return False
-        return bool(collective.maximum(torch.tensor(float(self.asked), device=run.world.device)).item())
+def _leave(at_once: bool) -> None:
+    if at_once:
+        raise KeyboardInterrupt

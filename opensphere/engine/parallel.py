@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from opensphere.cores import usable_cores
 from opensphere.engine.settings import Parallel
 from opensphere.error import UserError
+from opensphere.interrupt import Requests
 
 LAUNCHER = "env://"  # where torchrun says that its processes meet
 _LAUNCHES = count()  # groups that this process was part of, one after another
@@ -96,37 +97,32 @@ def spawns(parallel: Parallel) -> bool:
 
 
 def _attend(workers: Any, messages: Any) -> None:
-    """Wait for the workers. Ctrl-C is passed on once as SIGTERM, which they take for "stop after the step"; the second
-    one ends them.
+    """Wait for the workers. A request to stop is passed on as SIGTERM, which they take for "stop after the step"; a
+    second one ends them.
 
     Raises:
         UserError: the first that a worker raised, or a worker was ended from outside.
         SystemExit: with the status of a worker that ended otherwise.
     """
-    asked: list[int] = []
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it would announce each end
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
+    def pass_on(at_once: bool) -> None:
         for process in workers.processes:
-            process.kill() if len(asked) > 1 else process.terminate()
+            process.kill() if at_once else process.terminate()
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while not workers.join():
-            pass
-    except mp.ProcessExitedException as error:
-        if not messages.empty():
-            raise messages.get() from None
-        if error.exit_code > 0 or asked:
-            raise SystemExit(130 if asked else error.exit_code) from None
-        raise UserError(
-            f"process {error.error_index} was ended by {error.signal_name}, perhaps for want of memory; "
-            "a training that has a checkpoint goes on with --resume"
-        ) from None
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    with Requests(pass_on) as requests:
+        try:
+            while not workers.join():
+                pass
+        except mp.ProcessExitedException as error:
+            if not messages.empty():
+                raise messages.get() from None
+            if error.exit_code > 0 or requests.asked:
+                raise SystemExit(130 if requests.asked else error.exit_code) from None
+            raise UserError(
+                f"process {error.error_index} was ended by {error.signal_name}, perhaps for want of memory; "
+                "a training that has a checkpoint goes on with --resume"
+            ) from None
 
 
 def _spawned(
@@ -214,7 +210,7 @@ def _free_port() -> int:
 def threads_per_process(world: World) -> int:
     """Threads that one of several CPU processes may use, so that together they fill the cores once."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world.size))  # set by torchrun, where there are several machines
-    return max(1, (os.cpu_count() or 1) // local)
+    return max(1, usable_cores() // local)
 
 
 def free_memory(device: torch.device) -> float | None:

@@ -1,7 +1,6 @@
 """The facts of each image of a set, as arrays: one pass over the files, on all cores."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from itertools import islice
 import cv2
 import numpy as np
 
+from opensphere.cores import usable_cores
 from opensphere.dataset.image_set import decode
 from opensphere.dataset.reader import Reader
 from opensphere.dataset.reader.reader import Progress
@@ -113,7 +113,7 @@ def _in_threads(look: Callable[[int], bool], count: int, progress: Progress | No
         stop = min(start + _CHUNK, count)
         return stop - start, [row for row in range(start, stop) if look(row)]
 
-    workers = threads or os.cpu_count() or 1
+    workers = threads or usable_cores()
     starts = iter(range(0, count, _CHUNK))
     done, told, found = 0, 0, []
     with ThreadPoolExecutor(workers) as pool:
@@ -214,7 +214,7 @@ def pictures(reader: Reader, indices: np.ndarray, size: tuple[int, int] | None =
     chosen = np.asarray(indices).tolist()
     if len(chosen) < _CHUNK:
         return [read(index) for index in chosen]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return list(pool.map(read, chosen))
 
 

@@ -1,6 +1,7 @@
 """Tables of a page as text: what each run was, and what it reached."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -186,7 +187,16 @@ def _program(run: Run) -> str:
     if not run.versions:
         return "–"
     last = run.versions[-1]
-    revision = str(last.get("git") or "")
-    short = revision[:10] + ("-dirty" if revision.endswith("-dirty") else "")
-    own = f"opensphere {last.get('opensphere', '?')}" + (f" ({short})" if short else "")
-    return f"{own}, torch {last.get('torch', '?')}"
+    return f"{spell_program(last)}, torch {last.get('torch', '?')}"
+
+
+def spell_program(versions: Mapping[str, Any]) -> str:
+    """Which opensphere made a run, by an entry of its versions.json."""
+    revision = spell_revision(versions)
+    return f"opensphere {versions.get('opensphere', '?')}" + (f" ({revision})" if revision else "")
+
+
+def spell_revision(versions: Mapping[str, Any]) -> str:
+    """The first ten characters of the revision, and whether files differed from it; empty where there was none."""
+    revision = str(versions.get("git") or "")
+    return revision[:10] + ("-dirty" if revision.endswith("-dirty") else "")

@@ -15,8 +15,9 @@ import yaml
 
 from opensphere.command import compare as command
 from opensphere.command import running
-from opensphere.command.compare import revision_notes, versions_of
+from opensphere.command.compare import versions_of
 from opensphere.command.main import run_command
+from opensphere.compare.notes import made_by
 from opensphere.engine import loop
 from tests.material import write_config
 
@@ -95,7 +96,7 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, monkeypatch: p
     asked = iter([False] * 8 + [True])  # Ctrl-C in the midst of the second run
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Interrupt, "asked_anywhere", lambda self, run: next(asked, False))
+        patch.setattr(loop, "_asked_anywhere", lambda requests, run: next(asked, False))
         status, parts = compare(path, "parts")
         assert status == 130 and not (parts / "study.json").exists()
     logs = [log.read_text() for log in sorted(parts.glob("runs/*/metrics.jsonl"))]
@@ -272,10 +273,10 @@ def test_revisions_are_told(tmp_path: Path) -> None:
         (tmp_path / name / "versions.json").write_text(json.dumps(entries))
     found = versions_of([tmp_path / "x", tmp_path / "y", tmp_path / "none"])
     assert found == [{"git": "a" * 40}, {"git": "b" * 40}]
-    assert revision_notes(found) == ["runs were made by 2 revisions of the code: aaaaaaaaaa, bbbbbbbbbb"]
-    assert revision_notes(found[:1]) == []
-    assert revision_notes([{"git": "c" * 40 + "-dirty"}]) == ["cccccccccc-dirty: with changes that no revision holds"]
-    assert revision_notes([{"git": None, "opensphere": "1.0"}]) == []
+    assert made_by(found) == ["runs were made by 2 revisions of the code: aaaaaaaaaa, bbbbbbbbbb"]
+    assert made_by(found[:1]) == []
+    assert made_by([{"git": "c" * 40 + "-dirty"}]) == ["cccccccccc-dirty: with changes that no revision holds"]
+    assert made_by([{"git": None, "opensphere": "1.0"}]) == []
 
 
 def test_a_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -207,7 +207,8 @@ def test_two_processes_follow_one(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_stop_and_resume(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])  # a scheduler may ask twice
+def test_two_processes_stop_and_resume(folder: Path, monkeypatch: pytest.MonkeyPatch, numbers: list[int]) -> None:
     config = tiny_config(folder, max_iters=4000, val_intvl=4000, train_log={"screen_intvl": 1})
     path = write_config(folder, config)
     # a save that takes its time, as that of a real model does: the other process must not end it
@@ -217,7 +218,9 @@ def test_two_processes_stop_and_resume(folder: Path, monkeypatch: pytest.MonkeyP
     process = train_process(folder, "--config", str(path), "parallel.processes=2")
     run = wait_for_run(folder, process)
     wait_for(run / "train.log", "Iter: 20,", 120)
-    os.killpg(process.pid, signal.SIGINT)
+    for number in numbers:
+        os.killpg(process.pid, number)
+        time.sleep(0.2)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "--resume" in output and "Traceback" not in output

@@ -10,7 +10,7 @@ from opensphere.report.results import read_results
 from tests.report.material import write_comparison, write_data, write_evidence, write_run, write_study, write_table
 
 BROWSER = next((path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None)
-pytest.importorskip("playwright", reason="needs playwright: pip install 'opensphere[dev]'")
+api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'opensphere[dev]'")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium"),
@@ -24,9 +24,7 @@ LONG = "a_very_long_name_of_a_loss_without_any_place_to_break_it_0123456789"
 
 @pytest.fixture(scope="module")
 def play():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as found:
+    with api.sync_playwright() as found:
         yield found
 
 
@@ -105,7 +103,11 @@ def draw_all(tab) -> None:
     for place in tab.query_selector_all(".plot"):
         if place.is_visible():
             place.scroll_into_view_if_needed()
-            tab.wait_for_function("place => place.querySelector('.main-svg')", arg=place)
+            try:
+                tab.wait_for_function("place => place.querySelector('.main-svg')", arg=place)
+            except api.TimeoutError:
+                name, said = place.get_attribute("data-figure"), place.inner_text()
+                pytest.fail(f"{name} is not drawn; in its place stands {said!r}")
 
 
 @pytest.mark.parametrize("kind", ["html", "study"])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from opensphere.report.columns import is_number, spell, unit
-from opensphere.report.facts import Cell, Sheet
+from opensphere.report.facts import Cell, Sheet, spell_program
 from opensphere.report.study.pairs import leads
 from opensphere.report.study.reading import BASELINE, Place, Row, Study
 
@@ -185,8 +185,5 @@ def _time(seconds: float | None) -> str:
 
 
 def _program(row: Row) -> str:
-    revision = str(row.get("git") or "")
-    short = revision[:10] + ("-dirty" if revision.endswith("-dirty") else "")
     names = [f"{key} {row[key]}" for key in ("python", "torch", "numpy") if row.get(key)]
-    own = f"opensphere {row.get('opensphere', '?')}" + (f" ({short})" if short else "")
-    return ", ".join([own, *names, *([str(row["processor"])] if row.get("processor") else [])])
+    return ", ".join([spell_program(row), *names, *([str(row["processor"])] if row.get("processor") else [])])

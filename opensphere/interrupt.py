@@ -1,0 +1,52 @@
+"""Requests to stop: from the keyboard, from a scheduler, or from a terminal that closes."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not everywhere
+
+
+class Requests:
+    """While it is open, requests to stop are heard, and do not end the process.
+
+    The first asks to stop where that is convenient, a second one to stop at once. What is not a Ctrl-C and comes soon
+    after the first is the first again: a scheduler tells all processes of a job, and a parent that is told passes it
+    on. What this process was started to ignore (under nohup, say) it goes on to ignore.
+
+    Args:
+        heard: called at a request with whether to stop at once.
+
+    Attributes:
+        asked: whether a request came.
+    """
+
+    SOON = 2.0  # seconds
+
+    def __init__(self, heard: Callable[[bool], None]) -> None:
+        self.asked = False
+        self._heard = heard
+        self._since = 0.0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "Requests":
+        if threading.current_thread() is threading.main_thread():
+            for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        now, again = time.monotonic(), self.asked
+        if again and number != signal.SIGINT and now - self._since <= self.SOON:
+            return
+        if not again:
+            self.asked, self._since = True, now
+        self._heard(again)
