@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not everywhere
 
@@ -17,6 +17,9 @@ class Requests:
     after the first is the first again: a scheduler tells all processes of a job, and a parent that is told passes it
     on. What this process was started to ignore (under nohup, say) it goes on to ignore.
 
+    One may be opened inside another: the inner one hears, and what it heard the outer one knows, which then says that a
+    training that came to its end all the same is to be the last.
+
     Args:
         heard: called at a request with whether to stop at once.
 
@@ -25,6 +28,7 @@ class Requests:
     """
 
     SOON = 2.0  # seconds
+    _open: ClassVar[list["Requests"]] = []
 
     def __init__(self, heard: Callable[[bool], None]) -> None:
         self.asked = False
@@ -34,6 +38,7 @@ class Requests:
 
     def __enter__(self) -> "Requests":
         if threading.current_thread() is threading.main_thread():
+            self._open.append(self)
             for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)):
                 if signal.getsignal(number) != signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._hear)
@@ -42,11 +47,19 @@ class Requests:
     def __exit__(self, *error: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        if self in self._open:
+            self._open.remove(self)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         now, again = time.monotonic(), self.asked
         if again and number != signal.SIGINT and now - self._since <= self.SOON:
             return
-        if not again:
-            self.asked, self._since = True, now
+        for one in self._open:
+            if not one.asked:
+                one.asked, one._since = True, now
         self._heard(again)
+
+
+def leave(at_once: bool) -> None:
+    """Take any request for one to stop at once. Raises KeyboardInterrupt."""
+    raise KeyboardInterrupt

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from opensphere import interrupt
-from opensphere.interrupt import Requests
+from opensphere.interrupt import Requests, leave
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -35,6 +35,23 @@ def test_a_second_ctrl_c_is_one(monkeypatch: pytest.MonkeyPatch, first: int) -> 
         send(monkeypatch, first, 0.0)
         send(monkeypatch, signal.SIGINT, 0.0)
     assert heard == [False, True]
+
+
+def test_what_is_heard_inside_is_known_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[bool] = []
+    with Requests(leave) as outer:
+        with Requests(heard.append) as inner:
+            send(monkeypatch, signal.SIGTERM, 0.0)
+        assert heard == [False] and inner.asked and outer.asked
+        send(monkeypatch, signal.SIGTERM, 1.0)  # the same request
+        with Requests(heard.append) as later:
+            assert not later.asked
+        with pytest.raises(KeyboardInterrupt):
+            send(monkeypatch, signal.SIGTERM, 3.0)
+    with Requests(heard.append) as other:
+        assert not other.asked
+    with pytest.raises(KeyboardInterrupt), Requests(leave):
+        send(monkeypatch, signal.SIGTERM, 0.0)
 
 
 def test_handlers_come_back_and_what_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:

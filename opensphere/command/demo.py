@@ -27,6 +27,7 @@ from opensphere.engine.folder import make_run_folder, versions
 from opensphere.engine.parallel import World, launch, own_device
 from opensphere.engine.settings import DataLoader
 from opensphere.error import UserError
+from opensphere.interrupt import Requests, leave
 from opensphere.metric.estimate import Estimate
 from opensphere.protocol.measurement import Measurement
 
@@ -73,8 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
         resolved = cell.resolved
         resolved["project"]["proj_dir"] = str(folder)
         loader = DataLoader(**resolved["data"]["train"]["dataloader"])
-        outcome = train_one(resolved, replace(sets, loader=loader), plan.origin)
-        if not outcome.finished:
+        with Requests(leave) as requests:
+            outcome = train_one(resolved, replace(sets, loader=loader), plan.origin)
+        if not outcome.finished or requests.asked:
             return train.INTERRUPTED
         if len(rows) == 1:
             untrained = measure(tests, features_of(None, resolved, tests))

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -91,11 +91,14 @@ def run_jobs(jobs: int, words: Sequence[str], device_ids: Ids = None) -> list[in
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, usable_cores() // jobs))
     started: list[subprocess.Popen] = []
 
+    # a job in the background was started to ignore Ctrl-C, and so are those that it starts
+    last = signal.SIGKILL if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else signal.SIGINT
+
     def pass_on(at_once: bool) -> None:
         for process in started:
-            process.send_signal(signal.SIGINT if at_once else signal.SIGTERM)
+            process.send_signal(last if at_once else signal.SIGTERM)
 
-    with Requests(pass_on) as requests:
+    with Requests(pass_on) as requests, _stopping_at_errors(pass_on):
         for job in range(jobs):
             environment = {**os.environ, "OMP_NUM_THREADS": threads}
             if gpus:
@@ -110,6 +113,16 @@ def run_jobs(jobs: int, words: Sequence[str], device_ids: Ids = None) -> list[in
     if requests.asked:
         raise Interrupted
     return statuses
+
+
+@contextmanager
+def _stopping_at_errors(pass_on: Callable[[bool], None]) -> Iterator[None]:
+    """Leave no process behind, which no Ctrl-C would reach, where not all of them can be started."""
+    try:
+        yield
+    except BaseException:
+        pass_on(False)
+        raise
 
 
 def world_size(parallel: Parallel, jobs: int = 1) -> int:

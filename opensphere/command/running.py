@@ -38,6 +38,7 @@ from opensphere.compare.table import DIVERGED, FAILED, FINISHED, MISSING, Result
 from opensphere.engine import checkpoint
 from opensphere.engine.parallel import World, is_first_rank, launch, own_device, spawns
 from opensphere.error import Diverged, UserError
+from opensphere.interrupt import Requests, leave
 from opensphere.metric.estimate import Estimate
 from opensphere.report.columns import lower_is_better
 
@@ -127,12 +128,14 @@ class Runner:
             if before.status == DIVERGED:  # its last checkpoint would lead there again
                 (place / checkpoint.NAME).unlink(missing_ok=True)
             self._keep(replace(before, status=MISSING), origin)  # whoever goes on with it then knows how it began
-            costs, status, why = self.attempt(lambda: self.train(cell, place), place)
+            with Requests(leave) as requests:
+                costs, status, why = self.attempt(lambda: self.train(cell, place), place)
             before = replace(before, status=status, why=why, **(costs or {}))  # type: ignore[arg-type]
+            self._keep(replace(before, status=before.status if costs is None else TRAINED), origin)
+            if told(requests.asked):
+                raise Interrupted
             if costs is None:
-                self._keep(before, origin)
                 return before
-            self._keep(replace(before, status=TRAINED), origin)
         found, status, why = self.attempt(lambda: self._test(cell, place) if is_first_rank() else {}, place)
         result = replace(before, status=status, why=why, estimates=found or {})
         result = replace(result, energy=last_energy(place)) if status == FINISHED else result
@@ -363,9 +366,12 @@ def _score(runner: Runner, trial: Cell) -> None:
             (path.parent / checkpoint.NAME).unlink(missing_ok=True)
         if is_first_rank():  # whoever goes on with it then knows how it began
             write_state(path, {"status": MISSING, "why": "not made yet"}, origin)
-        _, status, why = runner.attempt(lambda: runner.train(trial, path.parent), path.parent)
+        with Requests(leave) as requests:
+            _, status, why = runner.attempt(lambda: runner.train(trial, path.parent), path.parent)
         if is_first_rank():  # not the score itself: another metric may be asked for later
             write_state(path, {"status": status, "why": why}, origin)
+        if told(requests.asked):
+            raise Interrupted
         metric = runner.plan.tune.metric
         score = f"{metric} {last_validation(path.parent, metric):.2f}"
         runner.said(f"grid: {trial.name}: {f'{status}: {why}' if why else score}")

@@ -65,7 +65,14 @@ def train(
     models = folder / Path(project.model_dir).name
     run.backbone.train()
     run.classifier.train()
-    with Requests(_leave) as requests:
+
+    def leave_alone(at_once: bool) -> None:
+        # One of several ranks hears late, after its wait for the others, when the first request may seem a second one;
+        # they end together, or whoever started them ends them.
+        if at_once and run.world.size == 1:
+            raise KeyboardInterrupt
+
+    with Requests(leave_alone) as requests:
         while True:
             done = run.step == project.max_iters
             stop = _asked_anywhere(requests, run)
@@ -120,8 +127,3 @@ def _asked_anywhere(requests: Requests, run: Run) -> bool:
     if run.step % _LOOK_INTERVAL:
         return False
     return bool(collective.maximum(torch.tensor(float(requests.asked), device=run.world.device)).item())
-
-
-def _leave(at_once: bool) -> None:
-    if at_once:
-        raise KeyboardInterrupt

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +21,38 @@ from opensphere.engine.settings import Project
 from opensphere.error import Diverged, UserError
 
 _WAITING = 0.2  # a share of the time that is worth a word
+
+
+class _Lasting:
+    """An output whose end is no error: what its reader, or a terminal that was closed, does not take is not shown.
+
+    A training is asked to stop by the very event that closes its terminal or ends the `tee` behind it, and has yet to
+    save.
+    """
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        with self._unharmed():
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._unharmed():
+            self._file.flush()
+
+    @contextmanager
+    def _unharmed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._file.fileno())  # also what waits in a buffer
+            os.close(nowhere)
 
 
 class Record:
@@ -52,7 +86,7 @@ class Record:
         self.overflows = overflows
         self.convergence = convergence
         self.quiet = quiet
-        self.console = Console()
+        self.console = Console(file=_Lasting(sys.stdout))  # type: ignore[arg-type]
         self.waiting: list[tuple[int, StepResult]] = []
         self.unreported: list[dict[str, float]] = []
         self.next = start

@@ -107,6 +107,32 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("grid", [False, True])
+def test_a_request_at_the_very_end_of_a_run_is_no_less_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grid: bool
+) -> None:
+    other = {"net": {"type": "CosFace", "s": 16.0}, **({"grid": {"m": [0.1, 0.2]}} if grid else {})}
+    heads = [PLAIN, other]
+    path = write_study(tmp_path, heads=heads, seeds=1)
+    save = loop.checkpoint.save_weights
+
+    def save_and_ask(*arguments: Any) -> None:  # the last update is done, the last validation is not
+        save(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.checkpoint, "save_weights", save_and_ask)
+        status, folder = compare(path, "p")
+    assert status == 130
+    (made,) = folder.glob("*/*/metrics.jsonl")
+    state = json.loads((made.parent / ("score.json" if grid else "outcome.json")).read_text())
+    assert state["status"] == ("finished" if grid else "trained")
+    assert '"val"' in made.read_text()  # and it came to its end
+    stamp = made.stat().st_mtime_ns
+    assert compare(path, "p")[0] == 0 and made.stat().st_mtime_ns == stamp
+
+
+@pytest.mark.slow
 def test_shards_and_jobs_make_what_one_process_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_study(tmp_path)
     assert compare(path, "whole")[0] == 0

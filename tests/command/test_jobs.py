@@ -143,6 +143,52 @@ touch begun.$$; for i in $(seq 200); do sleep 0.05; done"""
     assert len(list(place.glob("end.*"))) == 2
 
 
+def test_a_second_request_reaches_a_job_in_the_background_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "trap 'echo asked > asked.$$' TERM; touch begun.$$; for i in $(seq 400); do sleep 0.05; done; touch end.$$"
+    place = program(tmp_path, monkeypatch, lines)
+    monkeypatch.setattr(jobs.Requests, "SOON", 0.0)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell without a terminal starts it
+
+    def ask() -> None:
+        for sign in ("begun.*", "asked.*"):
+            until = time.monotonic() + 20
+            while len(list(place.glob(sign))) < 2 and time.monotonic() < until:
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        with pytest.raises(Interrupted):
+            run_jobs(2, ["compare"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    asking.join()
+    assert not list(place.glob("end.*"))
+
+
+def test_where_not_all_can_be_started_none_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "trap 'echo stopped > end.$$; exit 0' TERM; touch begun.$$; for i in $(seq 400); do sleep 0.05; done"
+    place = program(tmp_path, monkeypatch, lines)
+    made: list[subprocess.Popen] = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            if made:
+                raise OSError("no memory")
+            super().__init__(*args, **more)
+            made.append(self)
+            until = time.monotonic() + 20
+            while not list(place.glob("begun.*")) and time.monotonic() < until:
+                time.sleep(0.02)
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", Popen)
+    with pytest.raises(OSError, match="no memory"):
+        run_jobs(2, ["compare"])
+    made[0].wait(timeout=20)
+    assert len(list(place.glob("end.*"))) == 1
+
+
 def test_a_request_between_the_start_of_a_process_and_its_entry_reaches_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

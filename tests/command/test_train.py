@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,33 @@ def test_two_processes_follow_one(folder: Path) -> None:
     assert len(curves[0]) == 50
     assert curves[2] == pytest.approx(curves[0], abs=1e-5, rel=1e-5)
     assert curves[3] == pytest.approx(curves[1], abs=2.6)  # one pair of forty may fall to the other side
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_it_saves_though_nobody_reads_what_it_says(folder: Path, number: int, terminal: bool) -> None:
+    path = write_config(folder, tiny_config(folder, max_iters=100000, val_intvl=100000, train_log={"screen_intvl": 1}))
+    reader, writer = os.openpty() if terminal else os.pipe()
+    words = ["-m", "opensphere", "train", "--config", str(path)]
+    process = subprocess.Popen([sys.executable, *words], cwd=folder, stdout=writer, stderr=subprocess.DEVNULL)
+    os.close(writer)
+    drain = threading.Thread(target=read_until, args=(reader, b"Iter: 20,"))
+    drain.start()
+    drain.join(120)
+    os.close(reader)  # a closed terminal, or an ended `tee`
+    time.sleep(0.5)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 130
+    run = only_run(folder)
+    done = torch.load(run / "checkpoint.pth", weights_only=True)["step"]
+    assert done > 20 and f"stopped after update {done}, saved" in (run / "train.log").read_text()
+
+
+def read_until(reader: int, sign: bytes) -> None:
+    text = b""
+    while sign not in text:
+        text += os.read(reader, 4096)
 
 
 @pytest.mark.slow

@@ -128,6 +128,8 @@ def _start_workers(loader: DataLoader) -> Iterator[Any]:
 def _single_thread(worker: int) -> None:
     """Set OpenCV and signals up in a worker process, whose number does not matter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which ends its workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if cv2.getNumThreads() != 1:  # a worker that is no fork
         cv2.setNumThreads(1)  # the processes are the parallelism
