@@ -13,9 +13,9 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not everywhere
 class Requests:
     """While it is open, requests to stop are heard, and do not end the process.
 
-    The first asks to stop where that is convenient, a second one to stop at once. What is not a Ctrl-C and comes soon
-    after the first is the first again: a scheduler tells all processes of a job, and a parent that is told passes it
-    on. What this process was started to ignore (under nohup, say) it goes on to ignore.
+    The first asks to stop where that is convenient, a second one to stop at once. What comes soon after the first,
+    sooner than anybody presses Ctrl-C again, is the first again: a scheduler tells all processes of a job, and a parent
+    that is told passes it on. What this process was started to ignore (under nohup, say) it goes on to ignore.
 
     One may be opened inside another: the inner one hears, and what it heard the outer one knows, which then says that a
     training that came to its end all the same is to be the last.
@@ -27,7 +27,7 @@ class Requests:
         asked: whether a request came.
     """
 
-    SOON = 2.0  # seconds
+    SOON, SOON_BY_HAND = 2.0, 0.1  # seconds
     _open: ClassVar[list["Requests"]] = []
 
     def __init__(self, heard: Callable[[bool], None]) -> None:
@@ -52,7 +52,7 @@ class Requests:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         now, again = time.monotonic(), self.asked
-        if again and number != signal.SIGINT and now - self._since <= self.SOON:
+        if again and now - self._since <= (self.SOON_BY_HAND if number == signal.SIGINT else self.SOON):
             return
         for one in self._open:
             if not one.asked:

@@ -21,7 +21,8 @@ def test_a_request_that_comes_again_soon_is_the_same(monkeypatch: pytest.MonkeyP
     heard: list[bool] = []
     with Requests(heard.append) as requests:
         assert not requests.asked
-        for after, number in ((0.0, first), (0.0, signal.SIGTERM), (1.9, signal.SIGHUP)):  # its parent was told too
+        by_others = ((0.0, signal.SIGTERM), (0.1, signal.SIGINT), (1.9, signal.SIGHUP))  # its parent was told too
+        for after, number in ((0.0, first), *by_others):
             send(monkeypatch, number, after)
             assert requests.asked and heard == [False]
         send(monkeypatch, signal.SIGTERM, 2.1)
@@ -33,7 +34,7 @@ def test_a_second_ctrl_c_is_one(monkeypatch: pytest.MonkeyPatch, first: int) -> 
     heard: list[bool] = []
     with Requests(heard.append):
         send(monkeypatch, first, 0.0)
-        send(monkeypatch, signal.SIGINT, 0.0)
+        send(monkeypatch, signal.SIGINT, 0.2)
     assert heard == [False, True]
 
 

@@ -71,8 +71,7 @@ def launch(worker: Callable[..., Any], parallel: Parallel, *arguments: Any) -> A
         url = f"tcp://127.0.0.1:{_free_port()}"
     messages = mp.get_context("spawn").SimpleQueue()
     call = (devices, parallel, url, messages, worker, arguments)
-    workers = mp.start_processes(_spawned, call, len(devices), join=False, start_method="spawn")
-    _attend(workers, messages)
+    _attend(lambda: mp.start_processes(_spawned, call, len(devices), join=False, start_method="spawn"), messages)
     return None
 
 
@@ -96,21 +95,26 @@ def spawns(parallel: Parallel) -> bool:
     return not launched() and len(_devices(parallel, parallel.processes)) > 1
 
 
-def _attend(workers: Any, messages: Any) -> None:
-    """Wait for the workers. A request to stop is passed on as SIGTERM, which they take for "stop after the step"; a
-    second one ends them.
+def _attend(start: Callable[[], Any], messages: Any) -> None:
+    """Start the workers and wait for them. A request to stop is passed on as SIGTERM, which they take for "stop after
+    the step"; a second one ends them.
 
     Raises:
         UserError: the first that a worker raised, or a worker was ended from outside.
         SystemExit: with the status of a worker that ended otherwise.
     """
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it would announce each end
+    processes: list[Any] = []
 
     def pass_on(at_once: bool) -> None:
-        for process in workers.processes:
+        for process in processes:
             process.kill() if at_once else process.terminate()
 
     with Requests(pass_on) as requests:
+        workers = start()
+        processes += workers.processes
+        if requests.asked:  # while they were being started
+            pass_on(at_once=False)
         try:
             while not workers.join():
                 pass

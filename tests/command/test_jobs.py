@@ -134,6 +134,7 @@ touch begun.$$; for i in $(seq 200); do sleep 0.05; done"""
             while len(list(place.glob(sign))) < 2 and time.monotonic() < until:
                 time.sleep(0.02)
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)  # as a hand takes
 
     asking = threading.Thread(target=ask)
     asking.start()

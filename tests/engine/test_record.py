@@ -1,6 +1,8 @@
 """The record of a training: lines, averages, and the end where a loss is not finite."""
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,22 @@ def test_averages_are_over_the_updates_since_the_last(tmp_path: Path) -> None:
     assert [(line["iter"], line["Loss"]) for line in lines(tmp_path)] == [(0, 0.0), (4, 2.5), (8, 6.5)]
     assert lines(tmp_path)[0]["Mag_mean"] == 4.0 and lines(tmp_path)[0]["Mag_std"] == 1.0
     assert (tmp_path / "train.log").read_text().count("[DEBUG]") == 9
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_output_that_nobody_reads_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    reader, writer = os.openpty() if terminal else os.pipe()
+    with os.fdopen(writer, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        record = make(tmp_path)
+        assert (record.bar is not None) == terminal
+        record.note("read")
+        os.close(reader)  # a closed terminal, or an ended `tee`
+        record.step(result(1.0))
+        with record.task("validation", 3):
+            record.note("not read")
+        record.close()
+        assert "not read" in (tmp_path / "train.log").read_text()
 
 
 @pytest.mark.parametrize(
