@@ -66,13 +66,13 @@ def train(
     run.backbone.train()
     run.classifier.train()
 
-    def leave_alone(at_once: bool) -> None:
+    def leave_if_alone(at_once: bool) -> None:
         # One of several ranks hears late, after its wait for the others, when the first request may seem a second one;
         # they end together, or whoever started them ends them.
         if at_once and run.world.size == 1:
             raise KeyboardInterrupt
 
-    with Requests(leave_alone) as requests:
+    with Requests(leave_if_alone) as requests:
         while True:
             done = run.step == project.max_iters
             stop = _asked_anywhere(requests, run)
