@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and reading what may not be there."""
+"""Writing files whole, not at all, or nowhere, and reading what may not be there."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from opensphere.error import UserError
 
@@ -58,6 +58,13 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def write_nowhere(file: TextIO) -> None:
+    """Let all that is written to an open file from now on go nowhere, and what waits in its buffer too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, file.fileno())
+    os.close(nowhere)
 
 
 def _umask() -> int:

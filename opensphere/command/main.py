@@ -1,13 +1,12 @@
 """The installed command `opensphere`, and the one place where errors meant for people are printed."""
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from opensphere import __version__
+from opensphere import __version__, storage
 from opensphere.error import UserError
 
 ABOUT = {
@@ -58,7 +57,7 @@ def guarded(action: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        storage.write_nowhere(sys.stdout)
         return 1
 
 

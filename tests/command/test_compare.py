@@ -112,8 +112,7 @@ def test_a_request_at_the_very_end_of_a_run_is_no_less_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grid: bool
 ) -> None:
     other = {"net": {"type": "CosFace", "s": 16.0}, **({"grid": {"m": [0.1, 0.2]}} if grid else {})}
-    heads = [PLAIN, other]
-    path = write_study(tmp_path, heads=heads, seeds=1)
+    path = write_study(tmp_path, heads=[PLAIN, other], seeds=1)
     save = loop.checkpoint.save_weights
 
     def save_and_ask(*arguments: Any) -> None:  # the last update is done, the last validation is not

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,23 +105,33 @@ def test_cores_are_shared_and_statuses_are_told(tmp_path: Path, monkeypatch: pyt
     assert "1 -m opensphere compare x\n" in [path.read_text() for path in place.glob("said.*")]
 
 
+@contextmanager
+def asking(place: Path, number: int, *signs: str) -> Iterator[None]:
+    """Ask this process to stop each time that two files of a sign are there."""
+
+    def ask() -> None:
+        for sign in signs:
+            until = time.monotonic() + 20
+            while len(list(place.glob(sign))) < 2 and time.monotonic() < until:
+                time.sleep(0.02)
+            os.kill(os.getpid(), number)
+            time.sleep(0.2)  # as a hand takes
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_request_to_stop_reaches_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     lines = "trap 'echo stopped > end.$$; exit 0' TERM; touch begun.$$; while :; do sleep 0.05; done"
     place = program(tmp_path, monkeypatch, lines)
     before = signal.getsignal(number)
-
-    def ask() -> None:
-        until = time.monotonic() + 20
-        while len(list(place.glob("begun.*"))) < 2 and time.monotonic() < until:
-            time.sleep(0.02)
-        os.kill(os.getpid(), number)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    with pytest.raises(Interrupted):
+    with asking(place, number, "begun.*"), pytest.raises(Interrupted):
         run_jobs(2, ["compare"])
-    asking.join()
     assert len(list(place.glob("end.*"))) == 2 and signal.getsignal(number) is before
 
 
@@ -127,20 +139,8 @@ def test_a_second_ctrl_c_is_passed_on_as_one(tmp_path: Path, monkeypatch: pytest
     lines = """trap 'echo asked > asked.$$' TERM; trap 'echo at once > end.$$; exit 1' INT
 touch begun.$$; for i in $(seq 200); do sleep 0.05; done"""
     place = program(tmp_path, monkeypatch, lines)
-
-    def ask() -> None:
-        for sign in ("begun.*", "asked.*"):
-            until = time.monotonic() + 20
-            while len(list(place.glob(sign))) < 2 and time.monotonic() < until:
-                time.sleep(0.02)
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)  # as a hand takes
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    with pytest.raises(Interrupted):
+    with asking(place, signal.SIGINT, "begun.*", "asked.*"), pytest.raises(Interrupted):
         run_jobs(2, ["compare"])
-    asking.join()
     assert len(list(place.glob("end.*"))) == 2
 
 
@@ -149,22 +149,11 @@ def test_a_second_request_reaches_a_job_in_the_background_too(tmp_path: Path, mo
     place = program(tmp_path, monkeypatch, lines)
     monkeypatch.setattr(jobs.Requests, "SOON", 0.0)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell without a terminal starts it
-
-    def ask() -> None:
-        for sign in ("begun.*", "asked.*"):
-            until = time.monotonic() + 20
-            while len(list(place.glob(sign))) < 2 and time.monotonic() < until:
-                time.sleep(0.02)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
     try:
-        with pytest.raises(Interrupted):
+        with asking(place, signal.SIGTERM, "begun.*", "asked.*"), pytest.raises(Interrupted):
             run_jobs(2, ["compare"])
     finally:
         signal.signal(signal.SIGINT, before)
-    asking.join()
     assert not list(place.glob("end.*"))
 
 
